@@ -1,0 +1,177 @@
+package mapping
+
+import "time"
+
+// EventKind says what a browser reported.
+type EventKind string
+
+const (
+	View  EventKind = "view" // a page view
+	Form  EventKind = "form" // a form submission
+	IDMap EventKind = "map"  // an id mapping (/m/u): stored, never activity
+)
+
+// Geo is where a visitor was, as GeoIP or the collector said.
+type Geo struct {
+	City    string `json:"city,omitempty"`
+	Region  string `json:"region,omitempty"`
+	Country string `json:"country,omitempty"`
+}
+
+// Event is one thing that a visitor's browser reported. At is UTC, in whole milliseconds.
+type Event struct {
+	Kind      EventKind `json:"type"`
+	Visitor   string    `json:"bizible_id"` // canonical: see VisitorID
+	At        time.Time `json:"at"`
+	URL       string    `json:"url"`
+	Referrer  string    `json:"referrer,omitempty"`
+	Title     string    `json:"title,omitempty"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	Geo       Geo       `json:"geo,omitzero"`
+	Sequence  int64     `json:"sequence,omitempty"`
+}
+
+// Visit is a session that a collector sends finished, or growing: of two with one
+// SessionID the later EndedAt wins, then the larger PageViews.
+type Visit struct {
+	SessionID   string    `json:"session_id"`
+	Visitor     string    `json:"bizible_id"`
+	StartedAt   time.Time `json:"started_at"`
+	EndedAt     time.Time `json:"ended_at"`
+	LandingPage string    `json:"landing_page"`
+	Referrer    string    `json:"referrer,omitempty"`
+	FormURL     string    `json:"form_url,omitempty"`
+	FormAt      time.Time `json:"form_at,omitzero"`
+	PageViews   int       `json:"page_views"`
+	UserAgent   string    `json:"user_agent,omitempty"`
+	Geo         Geo       `json:"geo,omitzero"`
+}
+
+// Session is one visit to the site, derived from events or sent finished.
+// The raw values come first; Settings.Resolve fills the rest.
+type Session struct {
+	ID          string    `json:"id"` // a hash of the visitor and the first event
+	StartedAt   time.Time `json:"started_at"`
+	EndedAt     time.Time `json:"ended_at"`        // the last activity
+	Cut         time.Time `json:"cut_at,omitzero"` // the next session's start: no window reaches beyond it
+	PageViews   int       `json:"page_views"`
+	LandingPage string    `json:"landing_page"` // the whole URL
+	Referrer    string    `json:"referrer"`     // the whole URL
+	FormURL     string    `json:"form_url"`
+	FormAt      time.Time `json:"form_at,omitzero"`
+	UserAgent   string    `json:"user_agent,omitempty"`
+	Geo         Geo       `json:"geo,omitzero"`
+
+	Source      string `json:"source"`
+	Medium      string `json:"medium"`
+	Campaign    string `json:"campaign"`
+	Channel     string `json:"channel"`
+	Subchannel  string `json:"subchannel"`
+	ChannelPath string `json:"channel_path"`
+	Rule        Rule   `json:"rule"`
+	Position    string `json:"position"`
+	TaskID      string `json:"task_id"` // the call that it is credited to
+}
+
+// Rule names the row and cell of the channel rules that decided. Row is the line in the file, 0 where no row fits.
+type Rule struct {
+	Row    int    `json:"row"`
+	Column string `json:"column"`
+	Cell   string `json:"cell"`
+}
+
+// Call is a Task, read as a phone call.
+type Call struct {
+	TaskID  string         `json:"task_id"` // 18 characters
+	Visitor string         `json:"bizible_id"`
+	At      time.Time      `json:"call_time"`
+	AtFrom  string         `json:"call_time_from"` // which entry of the list gave At
+	Fields  map[string]any `json:"fields"`         // the Task as read, by API name
+	Deleted bool           `json:"deleted,omitempty"`
+	// Written says that a touchpoint of this call stands, or may stand, in Salesforce.
+	Written bool `json:"-"`
+	// Snapshot is what the call was matched with before its events were pruned.
+	Snapshot *Snapshot `json:"snapshot,omitempty"`
+}
+
+// Snapshot keeps what a call needs once its visitor's events are gone.
+type Snapshot struct {
+	Reason     Reason   `json:"reason"`
+	Session    *Session `json:"session,omitempty"`
+	FirstTouch bool     `json:"first_touch"` // its session, or the call itself, is the visitor's first touch
+	LeadCreate bool     `json:"lead_creation"`
+	Distance   int64    `json:"distance_seconds,omitempty"`
+	Detail     string   `json:"detail,omitempty"`
+}
+
+// Reason answers "why is this call (not) tied to a web session".
+type Reason string
+
+const (
+	Matched            Reason = "matched"
+	MatchedClockSkew   Reason = "matched_clock_skew"
+	Held               Reason = "held"
+	BeforeCollection   Reason = "before_collection"
+	NoBizibleID        Reason = "no_bizible_id"
+	UnknownVisitor     Reason = "unknown_visitor"
+	OutsideWindow      Reason = "outside_window"
+	SessionAlreadyUsed Reason = "session_already_credited"
+	TaskDeleted        Reason = "task_deleted"
+)
+
+// Journey is everything known of one visitor, or of one call without a visitor.
+type Journey struct {
+	Visitor string
+	Events  []Event
+	Visits  []Visit
+	Calls   []Call
+	// Now is the org's clock. Earliest is the earliest event ever stored, of any visitor; zero if there is none.
+	Now, Earliest time.Time
+	// PrunedBefore: events older than this have been dropped by retention; zero if none.
+	PrunedBefore time.Time
+}
+
+// Result is what follows from a Journey.
+type Result struct {
+	Sessions    []Session    // by start
+	Calls       []Resolution // one for each of Journey.Calls, in the same order
+	Touchpoints []Touchpoint // what should stand in Salesforce
+	// Retract lists keys of touchpoints whose basis went and that CALLPOINT_RETRACT=delete removes.
+	Retract []string
+	// Wake is when a held call must be resolved again; zero if there is none.
+	Wake time.Time
+}
+
+// Resolution is the answer for one call.
+type Resolution struct {
+	TaskID     string      `json:"task_id"`
+	Reason     Reason      `json:"reason"`
+	Detail     string      `json:"detail"`           // one plain sentence
+	Distance   int64       `json:"distance_seconds"` // outside the nearest window; negative before its start
+	Session    *Session    `json:"session"`
+	Candidates []Candidate `json:"candidates"`
+	Rule       Rule        `json:"rule"`
+	Snapshot   *Snapshot   `json:"snapshot,omitempty"`
+}
+
+// Candidate is a session that was looked at for a call.
+type Candidate struct {
+	StartedAt   time.Time `json:"started_at"`
+	EndedAt     time.Time `json:"ended_at"`
+	WindowEnd   time.Time `json:"window_end"`
+	LandingPage string    `json:"landing_page"`
+	Distance    int64     `json:"distance_seconds"`
+	TaskID      string    `json:"task_id,omitempty"` // credited to this call
+	Why         string    `json:"why"`
+}
+
+// Touchpoint is one record as it should stand in Salesforce.
+type Touchpoint struct {
+	Key    string         // the external id's value
+	TaskID string         // empty for a journey record
+	Who    string         // Task.WhoId: whose person it belongs to
+	Values map[string]any // by API name: string, float64, bool, nil, or PersonRef
+}
+
+// PersonRef stands for the Bizible Person of a Lead or Contact; who writes the record puts the link in its place.
+type PersonRef string
