@@ -1,0 +1,360 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"callpoint/mapping"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// A Call is a Task as read, with the answer for it.
+type Call struct {
+	mapping.Call
+	// Hash is over the fields read. SystemModstamp is not in it: it moves without a visible change.
+	Hash       string             `json:"hash"`
+	ReadAt     time.Time          `json:"read_at"`
+	Resolution mapping.Resolution `json:"resolution,omitzero"`
+	ResolvedAt time.Time          `json:"resolved_at,omitzero"`
+}
+
+// ApplyTasks stores the Tasks of one page that differ from what is known, marks
+// their journeys dirty, and moves the cursor, in one transaction.
+func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (changed int, err error) {
+	err = s.update(ctx, func(tx *bolt.Tx) error {
+		changed = 0
+		for i := range page {
+			ok, err := applyTask(tx, &page[i])
+			if err != nil {
+				return fmt.Errorf("task %s: %w", page[i].TaskID, err)
+			}
+			if ok {
+				changed++
+			}
+		}
+		return put(tx.Bucket(bMeta), []byte("cursor"), cursor)
+	})
+	return changed, err
+}
+
+func applyTask(tx *bolt.Tx, read *Call) (bool, error) {
+	c := *read
+	calls, id := tx.Bucket(bCalls), []byte(c.TaskID)
+	var old Call
+	known, err := get(calls, id, &old)
+	if err != nil || known && old.Hash == c.Hash {
+		return false, err
+	}
+	journey := JourneyKey(c.Visitor, c.TaskID)
+	if known {
+		c.Resolution, c.ResolvedAt = old.Resolution, old.ResolvedAt
+		if old.Visitor == c.Visitor {
+			c.Snapshot = old.Snapshot
+		}
+		if err := tx.Bucket(bTimeline).Delete(append(timeKey(old.At), id...)); err != nil {
+			return false, err
+		}
+		// An id that was corrected concerns both visitors.
+		if was := JourneyKey(old.Visitor, old.TaskID); was != journey {
+			if err := tx.Bucket(bJourneys).Delete(prefixed(was, id)); err != nil {
+				return false, err
+			}
+			if err := markDirty(tx, was); err != nil {
+				return false, err
+			}
+		}
+	}
+	if err := put(calls, id, c); err != nil {
+		return false, err
+	}
+	if err := tx.Bucket(bTimeline).Put(append(timeKey(c.At), id...), nil); err != nil {
+		return false, err
+	}
+	if err := tx.Bucket(bJourneys).Put(prefixed(journey, id), nil); err != nil {
+		return false, err
+	}
+	return true, markDirty(tx, journey)
+}
+
+// A Journey is everything stored of one visitor, or of one call without a visitor.
+type Journey struct {
+	Key         string
+	Visitor     string
+	Generation  uint64 // of the dirty mark; 0 if the journey is clean
+	Events      []mapping.Event
+	Visits      []mapping.Visit
+	Calls       []Call
+	Touchpoints map[string]Touchpoint // by external id: of its calls, and its own
+}
+
+// Journey reads one journey. An unknown one is empty.
+func (s *Store) Journey(key string) (j Journey, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		j, err = readJourney(tx, key)
+		return err
+	})
+	return j, err
+}
+
+func readJourney(tx *bolt.Tx, key string) (Journey, error) {
+	j := Journey{Key: key, Touchpoints: map[string]Touchpoint{}}
+	if key != "" && key[0] != 1 {
+		j.Visitor = key
+	}
+	if v := tx.Bucket(bDirty).Get([]byte(key)); v != nil {
+		j.Generation = binary.BigEndian.Uint64(v)
+	}
+	var err error
+	if j.Events, err = values[mapping.Event](tx.Bucket(bEvents), prefixed(key)); err != nil {
+		return j, err
+	}
+	if j.Visits, err = values[mapping.Visit](tx.Bucket(bVisits), prefixed(key)); err != nil {
+		return j, err
+	}
+	err = scan(tx.Bucket(bJourneys), prefixed(key), func(k, _ []byte) (bool, error) {
+		_, id := afterSep(k)
+		var c Call
+		if ok, err := get(tx.Bucket(bCalls), id, &c); err != nil || !ok {
+			return ok, err
+		}
+		j.Calls = append(j.Calls, c)
+		return true, readTouchpoint(tx, []byte(CallKey(c.TaskID)), j.Touchpoints)
+	})
+	if err != nil {
+		return j, err
+	}
+	return j, scan(tx.Bucket(bOwned), prefixed(key), func(k, _ []byte) (bool, error) {
+		_, id := afterSep(k)
+		return true, readTouchpoint(tx, id, j.Touchpoints)
+	})
+}
+
+func readTouchpoint(tx *bolt.Tx, key []byte, into map[string]Touchpoint) error {
+	var t Touchpoint
+	ok, err := get(tx.Bucket(bTouchpoints), key, &t)
+	if ok && err == nil {
+		into[t.Key] = t
+	}
+	return err
+}
+
+// Dirty gives up to limit journeys that must be resolved, after wakes that are due
+// by now have been turned into dirty marks.
+func (s *Store) Dirty(ctx context.Context, now time.Time, limit int) ([]Journey, error) {
+	if err := s.wake(ctx, now); err != nil {
+		return nil, err
+	}
+	var all []Journey
+	err := s.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bDirty).Cursor()
+		for k, _ := c.First(); k != nil && len(all) < limit; k, _ = c.Next() {
+			j, err := readJourney(tx, string(k))
+			if err != nil {
+				return err
+			}
+			all = append(all, j)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// wake turns the wakes that are due into dirty marks. It writes nothing where none is.
+func (s *Store) wake(ctx context.Context, now time.Time) error {
+	due, err := s.firstDue(bWake, now)
+	if err != nil || !due {
+		return err
+	}
+	return s.update(ctx, func(tx *bolt.Tx) error {
+		return eachDue(tx.Bucket(bWake), now, func(journey []byte) error {
+			return markDirty(tx, string(journey))
+		})
+	})
+}
+
+func (s *Store) firstDue(bucket []byte, now time.Time) (due bool, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		k, _ := tx.Bucket(bucket).Cursor().First()
+		due = k != nil && !keyTime(k).After(now)
+		return nil
+	})
+	return due, err
+}
+
+// eachDue removes the entries up to now and calls fn with what follows their time.
+func eachDue(b *bolt.Bucket, now time.Time, fn func(rest []byte) error) error {
+	var keys [][]byte
+	c := b.Cursor()
+	for k, _ := c.First(); k != nil && !keyTime(k).After(now); k, _ = c.Next() {
+		keys = append(keys, bytes.Clone(k))
+	}
+	for _, k := range keys {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+		if err := fn(k[8:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MarkAll marks every journey that has calls dirty, in short transactions, because
+// the rules changed, and then stores the fingerprint of the new rules.
+func (s *Store) MarkAll(ctx context.Context, fingerprint string) (n int, err error) {
+	var last []byte
+	for done := false; !done; {
+		err := s.update(ctx, func(tx *bolt.Tx) error {
+			c := tx.Bucket(bJourneys).Cursor()
+			k, _ := c.Seek(last)
+			for i := 0; i < 1000 && k != nil; i++ {
+				id, _ := afterSep(k)
+				if err := markDirty(tx, string(id)); err != nil {
+					return err
+				}
+				// The next journey: its calls lie between id 00 and id 01.
+				last = append(bytes.Clone(id), 1)
+				k, _ = c.Seek(last)
+				n++
+			}
+			if done = k == nil; done {
+				return put(tx.Bucket(bMeta), []byte("fingerprint"), fingerprint)
+			}
+			return nil
+		})
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Fingerprint is that of the rules that every stored call was last mapped with.
+func (s *Store) Fingerprint() (f string, err error) {
+	_, err = s.State("fingerprint", &f)
+	return f, err
+}
+
+// MarkBeforeCollection marks the journeys of calls that were left out because they
+// lay before the first event, where an earlier event has since come.
+func (s *Store) MarkBeforeCollection(ctx context.Context) error {
+	var until time.Time
+	if _, err := s.State("recheck", &until); err != nil || until.IsZero() {
+		return err
+	}
+	return s.update(ctx, func(tx *bolt.Tx) error {
+		meta := tx.Bucket(bMeta)
+		var earliest time.Time
+		if _, err := get(meta, []byte("earliest"), &earliest); err != nil {
+			return err
+		}
+		c := tx.Bucket(bTimeline).Cursor()
+		for k, _ := c.Seek(timeKey(earliest)); k != nil && keyTime(k).Before(until); k, _ = c.Next() {
+			var call Call
+			ok, err := get(tx.Bucket(bCalls), k[8:], &call)
+			if err != nil {
+				return err
+			}
+			if !ok || call.Resolution.Reason != mapping.BeforeCollection {
+				continue
+			}
+			if err := markDirty(tx, JourneyKey(call.Visitor, call.TaskID)); err != nil {
+				return err
+			}
+		}
+		return put(meta, []byte("recheck"), time.Time{})
+	})
+}
+
+// Call reads one call and its touchpoint, if it has one.
+func (s *Store) Call(taskID string) (c Call, t *Touchpoint, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		ok, err := get(tx.Bucket(bCalls), []byte(taskID), &c)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("call %s: %w", taskID, ErrNotFound)
+		}
+		found := map[string]Touchpoint{}
+		if err := readTouchpoint(tx, []byte(CallKey(taskID)), found); err != nil {
+			return err
+		}
+		if tp, ok := found[CallKey(taskID)]; ok {
+			t = &tp
+		}
+		return nil
+	})
+	return c, t, err
+}
+
+// EachCall visits calls by call time, newest first, from until back to since (zero:
+// no bound), in short transactions, until fn returns false.
+func (s *Store) EachCall(since, until time.Time, fn func(Call, *Touchpoint) bool) error {
+	if until.IsZero() {
+		until = lastKeyTime
+	}
+	from := timeKey(until)
+	for from != nil {
+		page, next, err := s.callsBefore(from, since)
+		if err != nil {
+			return err
+		}
+		for _, p := range page {
+			if !fn(p.call, p.touchpoint) {
+				return nil
+			}
+		}
+		from = next
+	}
+	return nil
+}
+
+type callRow struct {
+	call       Call
+	touchpoint *Touchpoint
+}
+
+// callsBefore reads one page of calls with a timeline key below from, newest first.
+func (s *Store) callsBefore(from []byte, since time.Time) (page []callRow, next []byte, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bTimeline).Cursor()
+		k, _ := c.Seek(from)
+		if k == nil {
+			k, _ = c.Last()
+		} else {
+			k, _ = c.Prev()
+		}
+		for ; k != nil; k, _ = c.Prev() {
+			if !since.IsZero() && keyTime(k).Before(since) {
+				return nil
+			}
+			if len(page) == 500 {
+				next = page[499].key()
+				return nil
+			}
+			var r callRow
+			if ok, err := get(tx.Bucket(bCalls), k[8:], &r.call); err != nil || !ok {
+				return fmt.Errorf("%w: call %s is on the timeline only: %v", ErrDamaged, k[8:], err)
+			}
+			found := map[string]Touchpoint{}
+			if err := readTouchpoint(tx, []byte(CallKey(r.call.TaskID)), found); err != nil {
+				return err
+			}
+			if t, ok := found[CallKey(r.call.TaskID)]; ok {
+				r.touchpoint = &t
+			}
+			page = append(page, r)
+		}
+		return nil
+	})
+	return page, next, err
+}
+
+func (r callRow) key() []byte { return append(timeKey(r.call.At), r.call.TaskID...) }
+
+func generation(g uint64) []byte { return binary.BigEndian.AppendUint64(nil, g) }

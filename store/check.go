@@ -1,0 +1,154 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// maxProblems bounds what Check reports: after so many the file is past reading one by one.
+const maxProblems = 100
+
+// Check verifies the file's structure, every checksum, and the indexes against the
+// records, both ways. It returns one sentence for each thing that is wrong.
+func (s *Store) Check() (problems []string, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		c := checker{tx: tx}
+		// The channel must be drained: its goroutine holds the transaction.
+		for e := range tx.Check() {
+			c.add("structure: %v", e)
+		}
+		if len(c.problems) == 0 {
+			c.envelopes()
+			c.calls()
+			c.touchpoints()
+			c.indexes()
+		}
+		problems = c.problems
+		return nil
+	})
+	return problems, err
+}
+
+type checker struct {
+	tx       *bolt.Tx
+	problems []string
+}
+
+func (c *checker) add(format string, args ...any) {
+	if len(c.problems) < maxProblems {
+		c.problems = append(c.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// each visits a bucket; its callbacks return nothing, because a check goes on.
+func (c *checker) each(bucket []byte, fn func(k, v []byte)) {
+	_ = c.tx.Bucket(bucket).ForEach(func(k, v []byte) error {
+		fn(k, v)
+		return nil
+	})
+}
+
+func (c *checker) envelopes() {
+	for _, name := range [][]byte{bMeta, bEvents, bVisits, bCalls, bTouchpoints, bPersons} {
+		c.each(name, func(k, v []byte) {
+			payload, err := verify(k, v)
+			if err != nil {
+				c.add("%s: %v", name, err)
+			} else if !json.Valid(payload) {
+				c.add("%s: value of %q is no JSON", name, k)
+			}
+		})
+	}
+}
+
+func (c *checker) calls() {
+	c.each(bCalls, func(k, v []byte) {
+		var call Call
+		if open(k, v, &call) != nil {
+			return // envelopes said so
+		}
+		if call.TaskID != string(k) {
+			c.add("calls: %q holds task %q", k, call.TaskID)
+		}
+		c.exists(bTimeline, append(timeKey(call.At), k...))
+		c.exists(bJourneys, prefixed(JourneyKey(call.Visitor, call.TaskID), k))
+	})
+}
+
+func (c *checker) touchpoints() {
+	c.each(bTouchpoints, func(k, v []byte) {
+		var t Touchpoint
+		if open(k, v, &t) != nil {
+			return
+		}
+		if t.Key != string(k) {
+			c.add("touchpoints: %q holds %q", k, t.Key)
+		}
+		switch t.State {
+		case Pending, Retrying:
+			c.exists(bDue, append(timeKey(t.NextAttempt), k...))
+		case Parked:
+			c.exists(bParked, k)
+		case Written, Unchanged:
+		default:
+			c.add("touchpoints: %q has the unknown state %q", k, t.State)
+		}
+		if t.TaskID == "" {
+			c.exists(bOwned, prefixed(t.Journey, k))
+		}
+	})
+}
+
+// exists reports a record whose index entry is missing.
+func (c *checker) exists(index, key []byte) {
+	if k, _ := c.tx.Bucket(index).Cursor().Seek(key); !bytes.Equal(k, key) {
+		c.add("%s: entry %q is missing", index, key)
+	}
+}
+
+// indexes reports entries without a record, or with one that no longer says so.
+func (c *checker) indexes() {
+	c.each(bTimeline, func(k, _ []byte) {
+		var call Call
+		if ok, err := get(c.tx.Bucket(bCalls), k[8:], &call); err == nil && (!ok || !bytes.Equal(timeKey(call.At), k[:8])) {
+			c.add("timeline: entry %q has no call at that time", k)
+		}
+	})
+	c.each(bJourneys, func(k, _ []byte) {
+		journey, id := afterSep(k)
+		var call Call
+		if ok, err := get(c.tx.Bucket(bCalls), id, &call); err == nil && (!ok || JourneyKey(call.Visitor, call.TaskID) != string(journey)) {
+			c.add("journeys: entry %q has no call of that visitor", k)
+		}
+	})
+	c.each(bDue, func(k, _ []byte) {
+		var t Touchpoint
+		ok, err := get(c.tx.Bucket(bTouchpoints), k[8:], &t)
+		if err == nil && (!ok || t.State != Pending && t.State != Retrying || !bytes.Equal(timeKey(t.NextAttempt), k[:8])) {
+			c.add("due: entry %q has no touchpoint that waits since then", k)
+		}
+	})
+	c.each(bParked, func(k, _ []byte) {
+		var t Touchpoint
+		if ok, err := get(c.tx.Bucket(bTouchpoints), k, &t); err == nil && (!ok || t.State != Parked) {
+			c.add("parked: %q is not parked", k)
+		}
+	})
+	c.each(bOwned, func(k, _ []byte) {
+		journey, id := afterSep(k)
+		var t Touchpoint
+		if ok, err := get(c.tx.Bucket(bTouchpoints), id, &t); err == nil && (!ok || t.Journey != string(journey)) {
+			c.add("owned: entry %q has no record of that visitor", k)
+		}
+	})
+	last := c.tx.Bucket(bDirty).Sequence()
+	c.each(bDirty, func(k, v []byte) {
+		if len(v) != 8 || binary.BigEndian.Uint64(v) > last {
+			c.add("dirty: mark of %q is out of range", k)
+		}
+	})
+}

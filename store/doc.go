@@ -1,0 +1,44 @@
+// Package store keeps what callpoint knows in one bbolt file.
+//
+// Every exported method is one whole transaction with domain types in and out; no
+// bbolt type leaves the package. When a method that writes returns nil, what it
+// wrote is on disk (fsync).
+//
+// # Keys
+//
+// A journey is a visitor's id, or "\x01" and the Task id for a call without one.
+// Ids hold no control characters, so "\x00" ends them in a key. Times are 8 bytes,
+// big-endian, milliseconds since 1970 with the sign bit flipped: bytes sort as time does.
+//
+//	bucket        key                        value
+//	meta          name                       identity, org, cursor, earliest event, small states
+//	events        visitor 00 time digest     an event; the digest makes a repeat the same key
+//	visits        visitor 00 session id      a session that a collector sent finished
+//	calls         Task id                    the Task as read, and the answer for it
+//	timeline      time Task id               - (calls by call time)
+//	journeys      journey 00 Task id         - (calls by visitor)
+//	dirty         journey                    generation: the journey must be resolved again
+//	wake          time journey               - (a held call's hold ends then)
+//	touchpoints   external id                the record as it should stand, and what was written
+//	owned         journey 00 external id     - (journey records of a visitor)
+//	due           time external id           - (touchpoints to send, by when)
+//	parked        external id                when a refused touchpoint is tried again
+//	persons       Lead or Contact id         its Bizible Person in the org
+//
+// Every value except an index entry is an envelope: a version byte, the CRC-32C of
+// key and payload, the payload as JSON. Fields may be added to a payload; one that
+// changes its meaning raises the schema version in the identity record.
+//
+// # What is durable when
+//
+// Calls and the cursor move in one transaction, so do a resolution and the
+// touchpoints that follow from it. A touchpoint is marked as sent (Begin) before a
+// byte of it leaves, and its outcome (Finish) is recorded after the answer: a crash
+// in between sends the same content under the same external id again.
+//
+// # Caveats
+//
+// One process owns the file: a second Open fails with ErrInUse after a second. An
+// I/O error of a commit leaves the store refusing writes until it is opened again,
+// because the kernel may have dropped what it could not write.
+package store

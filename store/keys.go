@@ -1,0 +1,61 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+
+	"callpoint/mapping"
+)
+
+// The buckets. doc.go draws their keys.
+var (
+	bMeta        = []byte("meta")
+	bEvents      = []byte("events")
+	bVisits      = []byte("visits")
+	bCalls       = []byte("calls")
+	bTimeline    = []byte("timeline")
+	bJourneys    = []byte("journeys")
+	bDirty       = []byte("dirty")
+	bWake        = []byte("wake")
+	bTouchpoints = []byte("touchpoints")
+	bOwned       = []byte("owned")
+	bDue         = []byte("due")
+	bParked      = []byte("parked")
+	bPersons     = []byte("persons")
+
+	buckets = [][]byte{bMeta, bEvents, bVisits, bCalls, bTimeline, bJourneys, bDirty, bWake,
+		bTouchpoints, bOwned, bDue, bParked, bPersons}
+)
+
+// JourneyKey names what is resolved together: a visitor, or one call without one.
+func JourneyKey(visitor, taskID string) string {
+	if visitor != "" {
+		return visitor
+	}
+	return "\x01" + taskID
+}
+
+// prefixed joins an id, the separator and the rest of a key.
+func prefixed(id string, rest ...[]byte) []byte {
+	k := append([]byte(id), 0)
+	for _, r := range rest {
+		k = append(k, r...)
+	}
+	return k
+}
+
+// eventKey is the same for a repeat: kind, visitor, time, sequence and URL.
+func eventKey(e mapping.Event) []byte {
+	h := sha256.New()
+	h.Write([]byte(e.Kind))
+	h.Write(binary.BigEndian.AppendUint64([]byte{0}, uint64(e.Sequence)))
+	h.Write([]byte(e.URL))
+	return prefixed(e.Visitor, timeKey(e.At), h.Sum(nil)[:8])
+}
+
+// afterSep gives what follows the separator of a prefixed key.
+func afterSep(k []byte) (id, rest []byte) {
+	id, rest, _ = bytes.Cut(k, []byte{0})
+	return id, rest
+}
