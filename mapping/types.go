@@ -71,6 +71,15 @@ type Session struct {
 	Rule        Rule   `json:"rule"`
 	Position    string `json:"position"`
 	TaskID      string `json:"task_id"` // the call that it is credited to
+
+	// Carried is the session whose channel this Direct one inherits, if any.
+	Carried *Landing `json:"carried,omitempty"`
+}
+
+// Landing is a session's first page and where the visitor came from: all that channels follow from.
+type Landing struct {
+	Page     string `json:"landing_page"`
+	Referrer string `json:"referrer"`
 }
 
 // Rule names the row and cell of the channel rules that decided. Row is the line in the file, 0 where no row fits.
@@ -96,6 +105,7 @@ type Call struct {
 
 // Snapshot keeps what a call needs once its visitor's events are gone.
 type Snapshot struct {
+	Visitor    string   `json:"bizible_id"` // the snapshot says nothing of a call whose id was corrected since
 	Reason     Reason   `json:"reason"`
 	Session    *Session `json:"session,omitempty"`
 	FirstTouch bool     `json:"first_touch"` // its session, or the call itself, is the visitor's first touch
@@ -128,7 +138,21 @@ type Journey struct {
 	// Now is the org's clock. Earliest is the earliest event ever stored, of any visitor; zero if there is none.
 	Now, Earliest time.Time
 	// PrunedBefore: events older than this have been dropped by retention; zero if none.
+	// It lies between sessions: see Settings.Prune, which also gives what to remember of them.
 	PrunedBefore time.Time
+	// PrunedSessions says how many sessions have gone, PrunedForm when the first form of them was.
+	PrunedSessions int
+	PrunedForm     time.Time
+	// Standing are the journey touchpoints that stand, or may stand, in Salesforce.
+	Standing []Standing
+}
+
+// Standing is what must be kept of a journey touchpoint (one without a TaskID) that was
+// written, so that it can be mended or retracted once its session goes.
+type Standing struct {
+	Key     string  `json:"key"`
+	Who     string  `json:"who_id,omitempty"`
+	Session Session `json:"session"`
 }
 
 // Result is what follows from a Journey.
@@ -171,6 +195,9 @@ type Touchpoint struct {
 	TaskID string         // empty for a journey record
 	Who    string         // Task.WhoId: whose person it belongs to
 	Values map[string]any // by API name: string, float64, bool, nil, or PersonRef
+	Cut    int            // how many values were too long for their field
+	// Session is the basis of a journey record, to be given back as Journey.Standing; nil for a call's.
+	Session *Session
 }
 
 // PersonRef stands for the Bizible Person of a Lead or Contact; who writes the record puts the link in its place.

@@ -1,0 +1,128 @@
+package mapping
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// candidates lists the sessions around a call, by start, with what speaks for or against each.
+func (r *resolver) candidates(m *match) []Candidate {
+	list := []Candidate{}
+	if m.call.Visitor == "" {
+		return list
+	}
+	for i := max(0, m.before-1); i <= m.before+1 && i < len(r.sessions); i++ {
+		x := &r.sessions[i]
+		away := r.s.outside(x, m.call.At)
+		list = append(list, Candidate{
+			StartedAt: x.StartedAt, EndedAt: x.EndedAt, WindowEnd: r.s.windowEnd(x),
+			LandingPage: x.LandingPage, Distance: int64(away / time.Second), TaskID: x.TaskID,
+			Why: r.why(m, i, away),
+		})
+	}
+	return list
+}
+
+func (r *resolver) why(m *match, i int, away time.Duration) string {
+	x := &r.sessions[i]
+	joined := "the call falls in its window"
+	if m.session == i && i > m.before {
+		joined = fmt.Sprintf("it starts %s after the call, within the clock skew of %s", span(-away), span(r.s.ClockSkew))
+	}
+	switch {
+	case m.session == i && m.taken != "":
+		return joined + ", but it is credited to call " + m.taken
+	case m.session == i && m.reason == TaskDeleted:
+		return joined + ", but the Task is deleted"
+	case m.session == i:
+		return joined
+	case away < 0:
+		return fmt.Sprintf("it starts %s after the call", span(-away))
+	case !x.Cut.IsZero() && r.s.windowEnd(x).Equal(x.Cut):
+		return fmt.Sprintf("its window was cut at %s by the next session, %s before the call", clock(x.Cut), span(away))
+	}
+	return fmt.Sprintf("its window closed %s before the call", span(away))
+}
+
+// detail is the answer to "why is this call (not) tied to a session", in one sentence.
+func (r *resolver) detail(m *match, x *Session) string {
+	at := clock(m.call.At)
+	if m.frozen && !m.call.Deleted {
+		return m.call.Snapshot.Detail
+	}
+	switch m.reason {
+	case Matched:
+		return fmt.Sprintf("The call at %s falls in the window of the session that started at %s, was last active at %s and takes calls until %s.",
+			at, clock(x.StartedAt), clock(x.EndedAt), clock(r.s.windowEnd(x)))
+	case MatchedClockSkew:
+		return fmt.Sprintf("The call at %s falls in no window, but a session starts %s later at %s, within the clock skew of %s.",
+			at, span(x.StartedAt.Sub(m.call.At)), clock(x.StartedAt), span(r.s.ClockSkew))
+	case Held:
+		return fmt.Sprintf("The call at %s falls in no window yet and waits until %s, as its session may still arrive%s.",
+			at, clock(m.call.At.Add(r.s.UnmatchedHold)), r.nearest(m, "; ", ""))
+	case BeforeCollection:
+		if r.j.Earliest.IsZero() {
+			return fmt.Sprintf("The call at %s came before any web event was collected, so nothing can be said about its session.", at)
+		}
+		return fmt.Sprintf("The call at %s came %s before the first web event ever collected (%s), so nothing can be said about its session.",
+			at, span(r.j.Earliest.Sub(m.call.At)), clock(r.j.Earliest))
+	case NoBizibleID:
+		return fmt.Sprintf("The Task has no BizibleId in %s: take it up with the call-tracking vendor, who copies it there.", r.s.BizibleIDField)
+	case UnknownVisitor:
+		if len(r.j.Events) > 0 {
+			return "Of this BizibleId an id mapping is known, but no page view or form: the site's script does not report its views here."
+		}
+		return "No web event was ever collected for this BizibleId: is the script on the page that shows the number, and is consent given?"
+	case OutsideWindow:
+		return fmt.Sprintf("The call at %s falls in no window%s.", at, r.nearest(m, ": it came ", "; what the visitor did earlier has been dropped by retention"))
+	case SessionAlreadyUsed:
+		return fmt.Sprintf("The call at %s falls in the session that started at %s, which is credited to the call %s already.",
+			at, clock(r.sessions[m.session].StartedAt), m.taken)
+	case TaskDeleted:
+		kept := "no touchpoint was written for it"
+		switch {
+		case m.call.Written && r.s.RetractDelete:
+			kept = "its touchpoint is deleted with it"
+		case m.call.Written:
+			kept = "its touchpoint stays as it was"
+		}
+		return "The Task is deleted in Salesforce: " + kept + "."
+	}
+	return ""
+}
+
+// nearest tells how far the call lies from the nearest session, after an introduction, or what else to say if there is none.
+func (r *resolver) nearest(m *match, intro, none string) string {
+	switch {
+	case m.distance < 0:
+		x := &r.sessions[m.before+1]
+		return fmt.Sprintf("%s%s before the session of %s started", intro, span(-m.distance), clock(x.StartedAt))
+	case m.before >= 0:
+		x := &r.sessions[m.before]
+		return fmt.Sprintf("%s%s after the window of the session of %s closed (%s)", intro, span(m.distance), clock(x.StartedAt), clock(r.s.windowEnd(x)))
+	}
+	return none
+}
+
+// clock shows a time, with milliseconds where there are any.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999 UTC") }
+
+// span shows a duration as people say it: 45 s, 18 min, 3 h 5 min, 2 d 4 h.
+func span(d time.Duration) string {
+	units := []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}}
+	var parts []string
+	for _, u := range units {
+		if n := d / u.size; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, u.name))
+			d -= n * u.size
+		}
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("%d ms", d/time.Millisecond)
+	}
+	return strings.Join(parts[:min(2, len(parts))], " ")
+}

@@ -1,0 +1,232 @@
+package mapping
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Sessions derives a visitor's sessions from what was collected, by start. The same events
+// and visits, in any order and with any repeats, give the same sessions. Only raw values are
+// filled in; Resolve adds the rest.
+func (s *Settings) Sessions(visitor string, events []Event, visits []Visit) []Session {
+	b := sessionizer{s: s, visitor: visitor, sites: siteCache{}}
+	timeline, finished := activity(events), latestVisits(visits)
+	for len(timeline) > 0 || len(finished) > 0 {
+		// A visit that starts with an event comes first, and so absorbs it.
+		if len(timeline) == 0 || len(finished) > 0 && !finished[0].StartedAt.After(timeline[0].At) {
+			b.visit(finished[0])
+			finished = finished[1:]
+		} else {
+			b.event(timeline[0])
+			timeline = timeline[1:]
+		}
+	}
+	for i := range b.list[:max(len(b.list)-1, 0)] {
+		this, next := &b.list[i], b.list[i+1].StartedAt
+		this.Cut = next
+		if this.EndedAt.After(next) {
+			this.EndedAt = next
+		}
+	}
+	return b.list
+}
+
+// activity gives page views and forms in order of time, repeats left out. What tells repeats
+// apart leads the order; the rest of it makes the same one of two repeats win every time.
+func activity(events []Event) []*Event {
+	list := make([]*Event, 0, len(events))
+	for i := range events {
+		if events[i].Kind == View || events[i].Kind == Form {
+			list = append(list, &events[i])
+		}
+	}
+	slices.SortFunc(list, func(a, b *Event) int {
+		if c := a.At.Compare(b.At); c != 0 {
+			return c
+		}
+		return cmp.Or(
+			cmp.Compare(a.Sequence, b.Sequence),
+			-strings.Compare(string(a.Kind), string(b.Kind)), // view before form
+			strings.Compare(a.URL, b.URL),
+			-strings.Compare(a.Referrer, b.Referrer), // something before nothing
+			-strings.Compare(a.UserAgent, b.UserAgent),
+			-strings.Compare(a.Geo.Country, b.Geo.Country),
+			-strings.Compare(a.Geo.Region, b.Geo.Region),
+			-strings.Compare(a.Geo.City, b.Geo.City),
+		)
+	})
+	return slices.CompactFunc(list, func(a, b *Event) bool {
+		return a.At.Equal(b.At) && a.Sequence == b.Sequence && a.Kind == b.Kind && a.URL == b.URL
+	})
+}
+
+// latestVisits gives the last word on every finished session, by start.
+func latestVisits(visits []Visit) []Visit {
+	list := slices.Clone(visits)
+	for i := range list {
+		if v := &list[i]; v.EndedAt.Before(v.StartedAt) {
+			v.EndedAt = v.StartedAt
+		}
+	}
+	slices.SortFunc(list, func(a, b Visit) int {
+		return cmp.Or(
+			strings.Compare(a.key(), b.key()),
+			b.EndedAt.Compare(a.EndedAt),
+			cmp.Compare(b.PageViews, a.PageViews),
+			a.StartedAt.Compare(b.StartedAt),
+			strings.Compare(b.LandingPage, a.LandingPage),
+			strings.Compare(b.Referrer, a.Referrer),
+			strings.Compare(b.FormURL, a.FormURL),
+			b.FormAt.Compare(a.FormAt),
+			strings.Compare(b.UserAgent, a.UserAgent),
+			strings.Compare(b.Geo.Country, a.Geo.Country),
+			strings.Compare(b.Geo.Region, a.Geo.Region),
+			strings.Compare(b.Geo.City, a.Geo.City),
+		)
+	})
+	list = slices.CompactFunc(list, func(a, b Visit) bool { return a.key() == b.key() })
+	slices.SortStableFunc(list, func(a, b Visit) int { return a.StartedAt.Compare(b.StartedAt) })
+	return list
+}
+
+// key tells visits apart; one without a SessionID is known by its start.
+func (v *Visit) key() string {
+	if v.SessionID != "" {
+		return "s " + v.SessionID
+	}
+	return "t " + strconv.FormatInt(v.StartedAt.UnixMilli(), 10)
+}
+
+// sessionizer walks through a visitor's activity in order of time.
+type sessionizer struct {
+	s       *Settings
+	visitor string
+	sites   siteCache
+	list    []Session
+
+	// Of the session that is open, the last of list:
+	seen     map[pageView]bool // what was viewed in it
+	tags     map[string]bool   // the campaign tags it has seen
+	previous string            // the last view's referrer
+	busy     time.Time         // finished visits reach to here, and absorb what lies before
+}
+
+// pageView is what a reload, the Back button or a second tab repeats.
+type pageView struct{ url, referrer string }
+
+func (b *sessionizer) visit(v Visit) {
+	formURL, formAt := v.FormURL, v.FormAt
+	switch {
+	case formURL == "":
+		formAt = time.Time{}
+	case formAt.IsZero():
+		formAt = v.EndedAt // that there was a form is known, when is not
+	}
+	b.open(Session{
+		ID:        hashID(b.visitor, v.key()),
+		StartedAt: v.StartedAt, EndedAt: v.EndedAt,
+		PageViews: v.PageViews, LandingPage: v.LandingPage, Referrer: v.Referrer,
+		FormURL: formURL, FormAt: formAt,
+		UserAgent: v.UserAgent, Geo: v.Geo,
+	})
+	b.note(v.LandingPage, v.Referrer)
+	if v.EndedAt.After(b.busy) {
+		b.busy = v.EndedAt
+	}
+}
+
+func (b *sessionizer) event(e *Event) {
+	if !e.At.After(b.busy) && len(b.list) > 0 {
+		b.absorb(e)
+		return
+	}
+	if b.starts(e) {
+		b.open(Session{
+			ID:        hashID(b.visitor, string(e.Kind), strconv.FormatInt(e.At.UnixMilli(), 10), strconv.FormatInt(e.Sequence, 10), e.URL),
+			StartedAt: e.At, LandingPage: e.URL, Referrer: e.Referrer,
+		})
+	}
+	this := &b.list[len(b.list)-1]
+	this.EndedAt = e.At
+	this.fill(e)
+	if e.Kind == View {
+		this.PageViews++
+		b.note(e.URL, e.Referrer)
+	}
+}
+
+// absorb takes from an event within a finished visit only what the visit does not know.
+func (b *sessionizer) absorb(e *Event) {
+	b.list[len(b.list)-1].fill(e)
+	if e.Kind == View {
+		b.note(e.URL, e.Referrer)
+	}
+}
+
+// fill adds what the session does not know yet.
+func (x *Session) fill(e *Event) {
+	if e.Kind == Form && x.FormURL == "" {
+		x.FormURL, x.FormAt = e.URL, e.At
+	}
+	if x.UserAgent == "" {
+		x.UserAgent = e.UserAgent
+	}
+	if x.Geo == (Geo{}) {
+		x.Geo = e.Geo
+	}
+}
+
+func (b *sessionizer) open(x Session) {
+	b.list = append(b.list, x)
+	if b.seen == nil {
+		b.seen, b.tags = make(map[pageView]bool), make(map[string]bool)
+	}
+	clear(b.seen)
+	clear(b.tags)
+}
+
+// note remembers a view for the rules that look back within the session.
+func (b *sessionizer) note(url, referrer string) {
+	b.seen[pageView{withoutFragment(url), referrer}] = true
+	if tags := campaignTags(url); tags != "" {
+		b.tags[tags] = true
+	}
+	b.previous = referrer
+}
+
+// starts decides whether an event begins a new session: the first rule that applies.
+func (b *sessionizer) starts(e *Event) bool {
+	if len(b.list) == 0 || e.At.Sub(b.list[len(b.list)-1].EndedAt) >= b.s.SessionTimeout {
+		return true
+	}
+	if e.Kind == Form {
+		return false // a form has no referrer
+	}
+	class := b.s.siteClass(b.sites, hostOf(e.Referrer), hostOf(e.URL))
+	if class == ownSite || class == signIn {
+		return false
+	}
+	if b.seen[pageView{withoutFragment(e.URL), e.Referrer}] {
+		return false
+	}
+	if tags := campaignTags(e.URL); tags != "" && !b.tags[tags] {
+		return true
+	}
+	return class != noReferrer && e.Referrer != b.previous
+}
+
+// hashID names a thing by what makes it that thing.
+func hashID(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(strconv.Itoa(len(p))))
+		h.Write([]byte{':'})
+		h.Write([]byte(p))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
