@@ -1,0 +1,283 @@
+package collector
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+// DefaultScrub names the URL parameters that carry who somebody is.
+var DefaultScrub = []string{
+	"*email", "emailaddress", "emailaddr", "mail", "*mailaddress", "mkt_tok",
+	"*phone", "*phonenumber", "*phoneno", "tel", "telephone", "*mobile", "mobilenumber", "cell", "cellphone",
+	"fax", "sms", "whatsapp", "callerid", "callernumber", "msisdn",
+	"ip", "*ipaddress", "ipaddr", "clientip", "userip", "remoteaddr",
+	"password", "passwd", "ssn",
+}
+
+// scrubbed stands where a value was.
+const scrubbed = "scrubbed"
+
+// scrubber removes e-mail addresses, phone numbers and IP addresses from URLs. What it
+// does not remove stays as it was, byte for byte: channel rules read the raw URL.
+type scrubber struct {
+	exact            map[string]bool
+	prefixes, suffix []string
+	parts            []string
+}
+
+func newScrubber(names []string) *scrubber {
+	s := &scrubber{exact: map[string]bool{}}
+	for _, name := range names {
+		switch n, front, back := plainKey(name), strings.HasPrefix(name, "*"), strings.HasSuffix(name, "*"); {
+		case n == "":
+		case front && back:
+			s.parts = append(s.parts, n)
+		case front:
+			s.suffix = append(s.suffix, n)
+		case back:
+			s.prefixes = append(s.prefixes, n)
+		default:
+			s.exact[n] = true
+		}
+	}
+	return s
+}
+
+// plainKey brings user_email, contact[email] and userEmail to one form.
+func plainKey(key string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r > 0x7f:
+			return r
+		}
+		return -1
+	}, key)
+}
+
+func (s *scrubber) named(key string) bool {
+	key = plainKey(unescape(key))
+	if key == "" {
+		return false
+	}
+	if s.exact[key] {
+		return true
+	}
+	for _, p := range s.suffix {
+		if strings.HasSuffix(key, p) {
+			return true
+		}
+	}
+	for _, p := range s.prefixes {
+		if strings.HasPrefix(key, p) {
+			return true
+		}
+	}
+	for _, p := range s.parts {
+		if strings.Contains(key, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// url scrubs a URL: named parameters in query and fragment, values that look personal
+// there, e-mail addresses and international numbers in the path, and any user:password.
+func (s *scrubber) url(u string) string {
+	head, tail := u, ""
+	if i := strings.IndexAny(u, "?#"); i >= 0 {
+		head, tail = u[:i], u[i:]
+	}
+	if strings.ContainsAny(head, "@%+") {
+		head = scrubPath(head)
+	}
+	if tail == "" {
+		return head
+	}
+	return head + s.params(tail)
+}
+
+func scrubPath(head string) string {
+	scheme, rest, ok := strings.Cut(head, "://")
+	if ok {
+		authority, path, slash := strings.Cut(rest, "/")
+		if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+			authority = authority[i+1:]
+		}
+		if scheme += "://" + authority; !slash {
+			return scheme
+		}
+		scheme, rest = scheme+"/", path
+	} else {
+		scheme, rest = "", head
+	}
+	segments := strings.Split(rest, "/")
+	for i, seg := range segments {
+		for range 3 {
+			if hasEmail(seg) || intlPhone.MatchString(seg) {
+				segments[i] = scrubbed
+				break
+			}
+			if seg = unescape(seg); !strings.Contains(seg, "%") && !strings.Contains(seg, "@") && !strings.Contains(seg, "+") {
+				break
+			}
+		}
+	}
+	return scheme + strings.Join(segments, "/")
+}
+
+// params scrubs everything from the first ? or # on. Fragments are read like queries:
+// single-page apps put both parameters and whole routes there.
+func (s *scrubber) params(tail string) string {
+	var b strings.Builder
+	kept := 0 // tail[:kept] is in b already
+	for start := 0; start < len(tail); {
+		end := start
+		for end < len(tail) && strings.IndexByte("?#&;", tail[end]) < 0 {
+			end++
+		}
+		if token := tail[start:end]; token != "" {
+			key, value, found := strings.Cut(token, "=")
+			if !found {
+				key, value = "", token
+			}
+			if value != "" && (found && s.named(key) || personal(value)) {
+				b.WriteString(tail[kept : end-len(value)])
+				b.WriteString(scrubbed)
+				kept = end
+			}
+		}
+		start = end + 1
+	}
+	if kept == 0 {
+		return tail
+	}
+	b.WriteString(tail[kept:])
+	return b.String()
+}
+
+// text scrubs a title: as a whole, for nothing depends on it.
+func (s *scrubber) text(t string) string {
+	if hasEmail(t) || hasPhone(t) {
+		return scrubbed
+	}
+	return t
+}
+
+// personal reports whether a raw value holds an e-mail address or a phone number, or is an
+// IP address, be it encoded once or twice more.
+func personal(value string) bool {
+	if value[0] == '+' { // a plus sign that somebody forgot to encode
+		if intlPhone.MatchString(value) {
+			return true
+		}
+	}
+	for range 3 {
+		decoded := unescape(strings.ReplaceAll(value, "+", " "))
+		if hasEmail(decoded) || hasPhone(decoded) {
+			return true
+		}
+		if _, err := netip.ParseAddr(decoded); err == nil {
+			return true
+		}
+		if decoded == value || !strings.Contains(decoded, "%") {
+			return false
+		}
+		value = decoded
+	}
+	return false
+}
+
+// hasEmail finds x@y.zz.
+func hasEmail(s string) bool {
+	for from := 0; ; {
+		i := strings.IndexByte(s[from:], '@')
+		if i < 0 {
+			return false
+		}
+		i += from
+		from = i + 1
+		if i == 0 || strings.IndexByte(" \t<>()[]{},;:\"'/?&=@", s[i-1]) >= 0 {
+			continue
+		}
+		dot, letters := false, 0
+		for _, c := range []byte(s[from:]) {
+			switch {
+			case c == '.':
+				if dot && letters >= 2 {
+					return true
+				}
+				dot, letters = true, 0
+			case c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80:
+				letters++
+			case c == '-' || c >= '0' && c <= '9':
+				letters = 0
+			default:
+				goto done
+			}
+		}
+	done:
+		if dot && letters >= 2 {
+			return true
+		}
+	}
+}
+
+// Bare digits are no phone number here: campaign and ad ids look just like that. Numbers
+// count when they are written as people write them.
+var (
+	intlPhone     = regexp.MustCompile(`(?:^|[^0-9A-Za-z])\+[1-9](?:[ ().-]{0,2}[0-9]){7,14}(?:$|[^0-9])`)
+	usPhone       = regexp.MustCompile(`(?:^|[^0-9A-Za-z.-])(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[0-9]{3}[ .-][0-9]{4}(?:$|[^0-9A-Za-z-])`)
+	nationalPhone = regexp.MustCompile(`^\(?0[0-9]{1,5}\)?(?:[ ()/.-]{1,2}[0-9]{2,8}){1,5}$`)
+	telPhone      = regexp.MustCompile(`(?i)\btel:[ +(]*[0-9][0-9 ().-]{4,}`)
+)
+
+func hasPhone(s string) bool {
+	digits, marks := 0, false
+	for _, c := range []byte(s) {
+		switch {
+		case c >= '0' && c <= '9':
+			digits++
+		case strings.IndexByte("+-. (:/", c) >= 0:
+			marks = true
+		}
+	}
+	if digits < 7 || !marks {
+		return false
+	}
+	return intlPhone.MatchString(s) || usPhone.MatchString(s) || telPhone.MatchString(s) ||
+		digits >= 9 && digits <= 13 && nationalPhone.MatchString(strings.TrimSpace(s))
+}
+
+// unescape decodes what is validly percent-encoded and leaves the rest.
+func unescape(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if hi, lo := unhex(s[i+1]), unhex(s[i+2]); hi >= 0 && lo >= 0 {
+				b.WriteByte(byte(hi<<4 | lo))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	}
+	return -1
+}
