@@ -1,6 +1,54 @@
 package salesforce
 
-import "strings"
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Describe asks for an object and its fields, as far as this user may see them.
+func (c *Client) Describe(ctx context.Context, object string) (Object, error) {
+	cl := &call{client: c, op: "describe", object: object, method: http.MethodGet}
+	if !namePattern.MatchString(object) {
+		return Object{}, cl.misuse("no name of an object: %q", object)
+	}
+	var o Object
+	if _, err := c.fetch(ctx, cl, "/sobjects/"+object+"/describe", nil, &o); err != nil {
+		return Object{}, err
+	}
+	return o, nil
+}
+
+// Limits are the org's limits by name, such as DailyApiRequests.
+type Limits map[string]Limit
+
+// Limit is one of them. The org's figures may be some minutes old.
+type Limit struct{ Max, Remaining int }
+
+// Limits asks for the org's limits, which needs the permission View Setup.
+func (c *Client) Limits(ctx context.Context) (Limits, error) {
+	cl := &call{client: c, op: "limits", method: http.MethodGet}
+	var answer map[string]struct{ Max, Remaining number }
+	if _, err := c.fetch(ctx, cl, "/limits", nil, &answer); err != nil {
+		return nil, err
+	}
+	limits := make(Limits, len(answer))
+	for name, l := range answer {
+		limits[name] = Limit{int(l.Max), int(l.Remaining)}
+	}
+	return limits, nil
+}
+
+// number is an int that some API versions quote.
+type number int
+
+func (n *number) UnmarshalJSON(raw []byte) error {
+	i, err := strconv.Atoi(string(bytes.Trim(raw, `"`)))
+	*n = number(i)
+	return err
+}
 
 // Object is what the describe call says about an sObject, as far as this user may see it.
 type Object struct {

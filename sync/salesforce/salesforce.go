@@ -1,10 +1,36 @@
-// Package salesforce is the client of one org's REST API.
+// Package salesforce is the client of one org's REST API: it logs in, reads
+// by query, writes by upsert, and says of every failure what to do about it.
+//
+// go-salesforce makes the requests, go-retryablehttp repeats those that may
+// pass; the transport between and below them owns the session, the pinned
+// host, the time limits and the errors. Every failure is an [Error], which
+// [Classify] sorts and [Cure] explains. All methods may be used by many
+// goroutines, and all obey their context.
+//
+// Nothing here is harmed by being sent twice: there is no plain create.
 package salesforce
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"time"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	gosf "github.com/k-capehart/go-salesforce/v2"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+const (
+	dataPath          = "/services/data/v62.0" // as go-salesforce has it
+	codeSession       = "INVALID_SESSION_ID"
+	organizationQuery = "SELECT Id FROM Organization LIMIT 1"
 )
 
 // Identity is who we are, and where.
@@ -14,62 +40,150 @@ type Identity struct {
 	InstanceURL string
 }
 
-// Record is one row of a query: values as JSON gives them, relationships as
-// nested Records (nil where the lookup is empty), without "attributes".
-type Record = map[string]any
+// Client talks to one org as one user.
+type Client struct {
+	cfg        settings
+	host       string // private name of this client in go-salesforce's URLs
+	wire       *http.Transport
+	tries      *retryablehttp.RoundTripper
+	loginTries *retryablehttp.RoundTripper
+	meter      meter
 
-type QueryOptions struct {
-	All       bool   // queryAll: deleted and archived rows too
-	Next      string // a Page's Next: reads on, the SOQL is ignored
-	BatchSize int    // rows per page, 200 to 2000, a hint; 0 leaves it to the org
+	mu      sync.Mutex // guards what follows
+	session *session
+	flight  *flight
+	pause   pause
 }
 
-type Page struct {
-	Records    []Record
-	Total      int    // of all pages
-	Next       string // for QueryOptions.Next, "" on the last page
-	Done       bool
-	ServerTime time.Time // the answer's Date; zero if it had none
+var clients atomic.Int64
+
+// New checks the configuration. It does not touch the network.
+func New(config Config) (*Client, error) {
+	s, err := config.validate()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: s, host: "client-" + strconv.FormatInt(clients.Add(1), 10) + hostSuffix, wire: newWire()}
+	c.tries = c.newTries(c.cfg.RetryWait)
+	c.loginTries = c.newTries(c.cfg.LoginRetryWait)
+	return c, dispatch.check()
 }
 
-// Batch is one collection: up to 200 records of one object.
-type Batch struct {
-	Object     string
-	ExternalID string // key field
-	Records    []map[string]any
+// Close gives up idle connections. The Client stays usable.
+func (c *Client) Close() { c.wire.CloseIdleConnections() }
+
+// Login makes sure that there is a session, and says whose.
+func (c *Client) Login(ctx context.Context) (Identity, error) {
+	s, err := c.open(ctx, 0)
+	if err != nil {
+		return Identity{}, err
+	}
+	if s.id.OrgID != "" {
+		return s.id, nil
+	}
+	cl := &call{op: "organization", object: "Organization", method: http.MethodGet}
+	resp, err := c.do(ctx, cl, queryURI("/query", organizationQuery), nil)
+	if err != nil {
+		return Identity{}, err
+	}
+	org, err := organizationID(resp.Body)
+	if err != nil {
+		return Identity{}, cl.error(err.Error(), nil)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := *c.session
+	known.id.OrgID = org
+	c.session = &known
+	return known.id, nil
 }
 
-type Result struct {
-	ID      string
-	Created bool
-	Err     *Error
+func organizationID(body io.Reader) (string, error) {
+	var answer struct {
+		Records []struct{ ID string }
+	}
+	if err := json.NewDecoder(body).Decode(&answer); err != nil || len(answer.Records) != 1 || !isID(answer.Records[0].ID, "00D") {
+		return "", errors.New("the org does not tell its id")
+	}
+	return ID18(answer.Records[0].ID), nil
 }
 
-type Limits map[string]Limit
-
-type Limit struct{ Max, Remaining int }
-
-// Usage is the org's consumption of API calls in the last 24 hours, by everybody.
-type Usage struct {
-	Used, Max int
-	At        time.Time // when the org said so; zero: never yet
+// do makes one API call through go-salesforce. The body of the answer is in
+// memory: it needs no closing.
+func (c *Client) do(ctx context.Context, cl *call, uri string, body any, options ...gosf.RequestOption) (*http.Response, error) {
+	cl.client, cl.counted = c, true
+	var raw []byte
+	if body != nil {
+		var err error
+		if raw, err = encode(body); err != nil {
+			return nil, cl.misuse("%v", err)
+		}
+	}
+	s, err := c.open(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	ctx = context.WithValue(ctx, callKey{}, cl)
+	options = append(options, func(r *http.Request) { *r = *r.WithContext(ctx) })
+	resp, err := s.sf.DoRequest(cl.method, uri, raw, options...)
+	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && e.Op == "login" {
+			return nil, e // the session could not be renewed
+		}
+		return nil, cl.failure(ctx, err)
+	}
+	return resp, nil
 }
 
-type Client struct{}
-
-var errStub = errors.New("not there yet")
-
-func New(Config) (*Client, error)                                           { return nil, errStub }
-func (c *Client) Close()                                                    {}
-func (c *Client) Login(context.Context) (Identity, error)                   { return Identity{}, errStub }
-func (c *Client) Query(context.Context, string, QueryOptions) (Page, error) { return Page{}, errStub }
-func (c *Client) QueryMany(context.Context, []string) ([]Page, error)       { return nil, errStub }
-func (c *Client) Upsert(context.Context, []Batch) ([][]Result, error)       { return nil, errStub }
-func (c *Client) Delete(context.Context, []string) ([]Result, error)        { return nil, errStub }
-func (c *Client) Update(context.Context, string, []map[string]any) ([]Result, error) {
-	return nil, errStub
+// fetch is do, and decodes the answer.
+func (c *Client) fetch(ctx context.Context, cl *call, uri string, body, answer any, options ...gosf.RequestOption) (*http.Response, error) {
+	resp, err := c.do(ctx, cl, uri, body, options...)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		return nil, cl.garbled(resp.StatusCode, fmt.Errorf("the answer does not parse: %w", err))
+	}
+	return resp, nil
 }
-func (c *Client) Describe(context.Context, string) (Object, error) { return Object{}, errStub }
-func (c *Client) Limits(context.Context) (Limits, error)           { return nil, errStub }
-func (c *Client) Usage() Usage                                     { return Usage{} }
-func (c *Client) ServerClock() (time.Duration, bool)               { return 0, false }
+
+// garbled is the error for an answer that came whole but makes no sense.
+func (cl *call) garbled(status int, err error) *Error {
+	e := cl.error("", err)
+	e.Status, e.Unknown = status, cl.write
+	return e
+}
+
+// misuse is the error for a call that breaks a rule of this package.
+func (cl *call) misuse(format string, args ...any) *Error {
+	return &Error{Op: cl.op, Object: cl.object, Method: cl.method, Code: codeCaller, Message: fmt.Sprintf(format, args...)}
+}
+
+// sessionExpired reports a 401 that a new login can mend. Two messages of the
+// same code cannot be: renewing would go on for ever.
+func (e *Error) sessionExpired() bool {
+	return e.Op != "login" && e.Status == http.StatusUnauthorized && e.Code == codeSession && !incurableSession.match(e)
+}
+
+var incurableSession = contains("incurable session", "not valid for use with the rest api", "not attached to agent")
+
+// secrets lists what must not show in a text from outside.
+func (c *Client) secrets() []Secret {
+	list := []Secret{
+		NewSecret(c.cfg.Password.Reveal() + c.cfg.SecurityToken.Reveal()), // as one string before its parts
+		c.cfg.ConsumerSecret, c.cfg.Password, c.cfg.SecurityToken, c.cfg.AccessToken, c.cfg.PrivateKey,
+	}
+	if s := c.current(); s != nil {
+		list = append(list, s.token)
+	}
+	return list
+}
+
+var (
+	idPattern   = regexp.MustCompile(`^[0-9A-Za-z]{15}([0-9A-Za-z]{3})?$`)
+	namePattern = regexp.MustCompile(`^[A-Za-z]\w*$`)
+)
+
+func isID(id, prefix string) bool {
+	return idPattern.MatchString(id) && len(id) >= len(prefix) && id[:len(prefix)] == prefix
+}

@@ -1,0 +1,72 @@
+package salesforce
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// reference opens a reference to another subrequest's answer, wherever in a
+// composite call it stands, be it in a visitor's URL. What contains it
+// travels alone.
+const reference = "@{"
+
+type subrequest struct {
+	Method      string            `json:"method"`
+	URL         string            `json:"url"`
+	ReferenceID string            `json:"referenceId"`
+	HTTPHeaders map[string]string `json:"httpHeaders,omitempty"`
+	Body        any               `json:"body,omitempty"`
+}
+
+type subresponse struct {
+	Body           json.RawMessage `json:"body"`
+	HTTPStatusCode int             `json:"httpStatusCode"`
+	ReferenceID    string          `json:"referenceId"`
+}
+
+// composite sends several requests as one API call. The answers come in the
+// order of the requests.
+func (c *Client) composite(ctx context.Context, cl *call, subs []subrequest) ([]subresponse, time.Time, error) {
+	body := struct {
+		AllOrNone bool         `json:"allOrNone"`
+		Collate   bool         `json:"collateSubrequests"` // false: persons before touchpoints
+		Requests  []subrequest `json:"compositeRequest"`
+	}{Requests: subs}
+	var answer struct {
+		Responses []subresponse `json:"compositeResponse"`
+	}
+	resp, err := c.fetch(ctx, cl, "/composite", body, &answer)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if len(answer.Responses) != len(subs) {
+		return nil, time.Time{}, cl.garbled(resp.StatusCode, fmt.Errorf("%d answers to %d requests", len(answer.Responses), len(subs)))
+	}
+	for i, a := range answer.Responses {
+		if a.ReferenceID != subs[i].ReferenceID {
+			return nil, time.Time{}, cl.garbled(resp.StatusCode, fmt.Errorf("answer %d is to another request", i+1))
+		}
+	}
+	return answer.Responses, serverTime(resp), nil
+}
+
+// subError is the error of a subrequest that failed as a whole.
+func (cl *call) subError(a subresponse) *Error {
+	if a.HTTPStatusCode >= 200 && a.HTTPStatusCode <= 299 {
+		return nil
+	}
+	return cl.refusal(a.HTTPStatusCode, http.Header{}, a.Body)
+}
+
+// encode is JSON without the escapes for HTML.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
