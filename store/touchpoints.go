@@ -81,23 +81,43 @@ type Resolved struct {
 
 // Commit stores resolutions and the touchpoints that follow from them, in one
 // transaction. A journey that changed since it was read is left dirty and skipped.
-func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+// It returns how many touchpoints came out with the content that stands already.
+func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) (unchanged int, err error) {
+	err = s.update(ctx, func(tx *bolt.Tx) error {
+		unchanged = 0
 		for i := range all {
-			if err := commitJourney(tx, now, &all[i]); err != nil {
+			n, err := commitJourney(tx, now, &all[i])
+			if err != nil {
 				return err
 			}
+			unchanged += n
 		}
 		return nil
 	})
+	return unchanged, err
 }
 
-func commitJourney(tx *bolt.Tx, now time.Time, r *Resolved) error {
+func commitJourney(tx *bolt.Tx, now time.Time, r *Resolved) (unchanged int, err error) {
 	key := []byte(r.Journey.Key)
 	mark := tx.Bucket(bDirty).Get(key)
 	if mark == nil || !bytes.Equal(mark, generation(r.Journey.Generation)) {
-		return nil
+		return 0, nil
 	}
+	if err := commitCalls(tx, now, r); err != nil {
+		return 0, err
+	}
+	if unchanged, err = commitTouchpoints(tx, now, r); err != nil {
+		return 0, err
+	}
+	if !r.Result.Wake.IsZero() {
+		if err := tx.Bucket(bWake).Put(append(timeKey(r.Result.Wake), key...), nil); err != nil {
+			return 0, err
+		}
+	}
+	return unchanged, tx.Bucket(bDirty).Delete(key)
+}
+
+func commitCalls(tx *bolt.Tx, now time.Time, r *Resolved) error {
 	for i, res := range r.Result.Calls {
 		c := r.Journey.Calls[i]
 		c.Resolution, c.Snapshot, c.ResolvedAt = res, res.Snapshot, now
@@ -106,57 +126,60 @@ func commitJourney(tx *bolt.Tx, now time.Time, r *Resolved) error {
 			return err
 		}
 	}
+	return nil
+}
+
+func commitTouchpoints(tx *bolt.Tx, now time.Time, r *Resolved) (unchanged int, err error) {
 	stays := map[string]bool{}
 	for _, m := range r.Result.Touchpoints {
 		stays[m.Key] = true
 		t, err := desired(r.Journey.Key, m)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if err := want(tx, now, t); err != nil {
-			return err
+		same, err := want(tx, now, t)
+		if err != nil {
+			return 0, err
+		}
+		if same {
+			unchanged++
 		}
 	}
 	for _, k := range r.Result.Retract {
 		stays[k] = true
 		if err := unwant(tx, now, k); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for k, t := range r.Journey.Touchpoints {
 		// One that was never sent goes without a trace; one that may stand is kept as it is.
 		if !stays[k] && !t.MayStand() {
 			if err := dropTouchpoint(tx, &t); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
-	if !r.Result.Wake.IsZero() {
-		if err := tx.Bucket(bWake).Put(append(timeKey(r.Result.Wake), key...), nil); err != nil {
-			return err
-		}
-	}
-	return tx.Bucket(bDirty).Delete(key)
+	return unchanged, nil
 }
 
 // want makes t what should stand under its key. Equal content is not sent again.
-func want(tx *bolt.Tx, now time.Time, t Touchpoint) error {
+func want(tx *bolt.Tx, now time.Time, t Touchpoint) (same bool, err error) {
 	var old Touchpoint
 	known, err := get(tx.Bucket(bTouchpoints), []byte(t.Key), &old)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if known && old.Hash == t.Hash && !old.Delete {
 		if old.State == Written {
 			old.State = Unchanged
-			return put(tx.Bucket(bTouchpoints), []byte(t.Key), old)
+			return true, put(tx.Bucket(bTouchpoints), []byte(t.Key), old)
 		}
-		return nil
+		return old.State == Unchanged, nil
 	}
 	t.WrittenHash, t.WrittenAt, t.RecordID, t.Sent = old.WrittenHash, old.WrittenAt, old.RecordID, old.Sent
 	if t.TaskID == "" {
 		if err := tx.Bucket(bOwned).Put(prefixed(t.Journey, []byte(t.Key)), nil); err != nil {
-			return err
+			return false, err
 		}
 	}
 	t.State, t.NextAttempt = Pending, now
@@ -164,7 +187,7 @@ func want(tx *bolt.Tx, now time.Time, t Touchpoint) error {
 	if t.WrittenHash == t.Hash && !old.Delete {
 		t.State = Unchanged
 	}
-	return schedule(tx, &old, &t)
+	return t.State == Unchanged, schedule(tx, &old, &t)
 }
 
 // unwant marks a record that may stand for deletion.

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"callpoint/store"
+	"callpoint/sync/collector"
+	"callpoint/sync/engine"
+	"callpoint/sync/monitor"
+	"callpoint/sync/salesforce"
+)
+
+// app is one wired callpoint: what the daemon, --sync-once and the demo have in common.
+type app struct {
+	cfg    Config
+	log    *slog.Logger
+	store  *store.Store
+	client *salesforce.Client
+	engine *engine.Engine
+}
+
+// open wires an app. The store is locked from here to close.
+func (p *program) open(c Config, log *slog.Logger) (*app, error) {
+	settings, err := c.settings()
+	if err != nil {
+		return nil, usage(err)
+	}
+	var calls atomic.Int64
+	sc := c.salesforce()
+	sc.Log = log
+	sc.OnCall = func(i salesforce.CallInfo) {
+		if i.Counted {
+			calls.Add(1)
+		}
+	}
+	client, err := salesforce.New(sc)
+	if err != nil {
+		return nil, usage(fmt.Errorf("configuration:\n%w", err))
+	}
+	s, err := store.Open(c.Store, store.Options{})
+	if err != nil {
+		client.Close()
+		return nil, failed(err)
+	}
+	e, err := engine.New(engine.Config{
+		Store: s, Org: client, Settings: settings, TaskFilter: c.TaskFilter,
+		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,
+		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons,
+		Fingerprint: c.fingerprint(), APICalls: func() int { return int(calls.Load()) },
+		Log: log, AtStep: p.atStep,
+	})
+	if err != nil {
+		client.Close()
+		return nil, errors.Join(err, s.Close())
+	}
+	return &app{cfg: c, log: log, store: s, client: client, engine: e}, nil
+}
+
+// close lets go of everything; the store last.
+func (a *app) close() error {
+	a.client.Close()
+	return a.store.Close()
+}
+
+// handler is everything that callpoint answers over HTTP.
+func (a *app) handler() (http.Handler, error) {
+	cc := collector.Config{
+		Store: a.store, Retention: a.cfg.Retention, Token: a.cfg.Token.Reveal(),
+		Hosts: a.hosts(), TrustedProxies: a.cfg.TrustedProxies, Log: a.log,
+	}
+	col, err := collector.New(cc)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	col.Routes(mux)
+	monitor.New(monitor.Config{
+		Store: a.store, Engine: a.engine, Interval: a.cfg.PollInterval, Now: time.Now, Log: a.log,
+	}).Routes(mux)
+	return collector.Guard(cc, mux), nil
+}
+
+// hosts are the names that a Host header may carry: those configured, and loopback's.
+func (a *app) hosts() []string {
+	hosts := slices.Concat(a.cfg.Hosts, []string{"localhost", "127.0.0.1", "::1"})
+	if host, _, err := net.SplitHostPort(a.cfg.Listen); err == nil && host != "" {
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.IsUnspecified() {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
+// listen opens the socket that CALLPOINT_LISTEN names.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	path, unix := strings.CutPrefix(address, "unix:")
+	if !unix {
+		l, err := lc.Listen(ctx, "tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("CALLPOINT_LISTEN=%s: %w", address, err)
+		}
+		return l, nil
+	}
+	// A socket that a killed process left behind answers nobody.
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("CALLPOINT_LISTEN=%s: another process listens there", address)
+	} else if fi, serr := os.Stat(path); serr == nil && fi.Mode()&os.ModeSocket != 0 {
+		_ = os.Remove(path) // if it stays, Listen says why
+	}
+	l, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("CALLPOINT_LISTEN=%s: %w", address, err)
+	}
+	return l, os.Chmod(path, 0o660)
+}
+
+// server is an HTTP server with a limit on everything that a client may drag out.
+func server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		WriteTimeout: 15 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}

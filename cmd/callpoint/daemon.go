@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"callpoint/store"
+	"callpoint/sync/engine"
+	"callpoint/sync/salesforce"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// drain bounds how long a stop waits for requests and writes under way.
+const drain = 8 * time.Second
+
+// daemon collects, polls, resolves and upserts until it is told to stop.
+func (p *program) daemon(ctx context.Context) error {
+	c, err := p.config()
+	if err != nil {
+		return err
+	}
+	log := p.logger(c)
+	a, err := p.open(c, log)
+	if err != nil {
+		return err
+	}
+	l, err := listen(ctx, c.Listen)
+	if err != nil {
+		return errors.Join(failed(err), a.close())
+	}
+	return errors.Join(a.serve(ctx, l), a.close())
+}
+
+// serve runs the HTTP server and the engine until ctx ends or one of them fails, and
+// then stops both.
+func (a *app) serve(ctx context.Context, l net.Listener) error {
+	h, err := a.handler()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv := server(h, a.log)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	ran := make(chan error, 1)
+	go func() { ran <- a.engine.Run(ctx, a.cfg.PollInterval) }()
+	a.log.Info("callpoint is running", "listen", l.Addr().String(), "store", a.store.Path(), "interval", a.cfg.PollInterval.String())
+	notify(daemon.SdNotifyReady)
+
+	var runErr, serveErr error
+	select {
+	case <-ctx.Done():
+	case runErr = <-ran:
+		ran <- nil
+	case serveErr = <-served:
+		served <- http.ErrServerClosed
+	}
+	notify(daemon.SdNotifyStopping)
+	a.log.Info("callpoint is stopping")
+	cancel()
+	stop, done := context.WithTimeout(context.Background(), drain)
+	defer done()
+	if err := srv.Shutdown(stop); err != nil {
+		srv.Close()
+	}
+	select {
+	case err := <-ran:
+		runErr = errors.Join(runErr, err)
+	case <-stop.Done():
+		runErr = errors.Join(runErr, errors.New("the cycle under way did not end in time: what it had not recorded is sent again"))
+	}
+	if errors.Is(serveErr, http.ErrServerClosed) {
+		serveErr = nil
+	}
+	if errors.Is(runErr, store.ErrOtherOrg) {
+		return usage(runErr)
+	}
+	if err := errors.Join(runErr, serveErr); err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+// notify tells systemd; without systemd it does nothing.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// syncOnce runs one cycle. It never asks a running daemon: a store in use is an error.
+func (p *program) syncOnce(ctx context.Context) error {
+	c, err := p.config()
+	if err != nil {
+		return err
+	}
+	a, err := p.open(c, p.logger(c))
+	if err != nil {
+		return err
+	}
+	s, err := a.engine.Cycle(ctx)
+	err = errors.Join(err, a.close())
+	if perr := p.print(s); perr != nil {
+		err = errors.Join(err, perr)
+	}
+	return verdict(s, err)
+}
+
+// verdict is the exit code of a cycle.
+func verdict(s engine.Summary, err error) error {
+	switch {
+	case errors.Is(err, store.ErrOtherOrg):
+		return usage(err)
+	case err != nil:
+		if cure := salesforce.Cure(err); cure != "" {
+			err = fmt.Errorf("%w\n%s", err, cure)
+		}
+		return failed(err)
+	case s.Parked > 0:
+		return &exitError{exitParked, fmt.Errorf("%d touchpoints stand parked: Salesforce refuses them; callpoint parked lists them with the cure", s.Parked)}
+	}
+	return nil
+}
+
+// print writes an answer as text or as JSON.
+func (p *program) print(v fmt.Stringer) error {
+	if p.output == "json" {
+		return json.NewEncoder(p.stdout).Encode(v)
+	}
+	_, err := fmt.Fprintln(p.stdout, v)
+	return err
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, as scripts rely on them.
+const (
+	exitDone   = 0
+	exitFailed = 1 // tried again later, or the thing asked for does not exist
+	exitUsage  = 2 // usage, configuration, a failed check
+	exitParked = 3 // done, but touchpoints stand parked
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
+
+// run is main without the process around it.
+func run(args, environ []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal kills at once.
+	context.AfterFunc(ctx, stop)
+	p := &program{environ: environ, stdout: stdout, stderr: stderr}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var e *exitError
+	if !errors.As(err, &e) {
+		e = &exitError{exitUsage, err} // cobra's own: an unknown flag or command
+	}
+	if e.err != nil {
+		fmt.Fprintf(stderr, "callpoint: %v\n", e.err)
+	}
+	return e.code
+}
+
+// exitError is an error with the exit code that it means. Without err, all was said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func failed(err error) error { return &exitError{exitFailed, err} }
+func usage(err error) error  { return &exitError{exitUsage, err} }
+
+// program is what the commands share.
+type program struct {
+	environ        []string
+	stdout, stderr io.Writer
+
+	envFile string
+	output  string // text or json
+	atStep  func(string)
+}
+
+func (p *program) config() (Config, error) {
+	c, err := loadConfig(p.environ, p.envFile)
+	if err != nil {
+		return c, usage(fmt.Errorf("configuration:\n%w", err))
+	}
+	return c, nil
+}
+
+func (p *program) logger(c Config) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(p.stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(p.stderr, o))
+}
+
+func isTerminal(f *os.File) bool {
+	fi, err := f.Stat()
+	return err == nil && fi.Mode()&os.ModeCharDevice != 0
+}
+
+func (p *program) root() *cobra.Command {
+	var once bool
+	c := &cobra.Command{
+		Use:   "callpoint",
+		Short: "Give phone calls their marketing credit in Salesforce",
+		Long: `callpoint reads the Tasks that a call-tracking vendor creates in Salesforce, finds
+the web session of the visitor who phoned (same BizibleId, within 30 minutes), and
+upserts a Bizible Touchpoint, so that the session counts as a phone call.
+
+Without a command it is the daemon: it collects web sessions, polls, resolves,
+upserts, and answers health checks. Configuration comes from environment variables;
+config.example.env lists all of them.`,
+		Example: `  callpoint demo                                  see it work, nothing to configure
+  callpoint --env-file /etc/callpoint/callpoint.env   run the daemon
+  callpoint --sync-once --output json             one complete cycle, for cron`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if once {
+				return p.syncOnce(cmd.Context())
+			}
+			return p.daemon(cmd.Context())
+		},
+	}
+	c.Flags().BoolVar(&once, "sync-once", false, "run one complete cycle, print a one-line summary, exit")
+	c.PersistentFlags().StringVar(&p.envFile, "env-file", "", "read environment variables from `FILE`; the environment itself wins")
+	c.PersistentFlags().StringVarP(&p.output, "output", "o", "text", "`FORMAT` of the answer: text or json")
+	c.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if p.output != "text" && p.output != "json" {
+			return usage(fmt.Errorf("--output %s: text or json", p.output))
+		}
+		return nil
+	}
+	c.AddCommand(p.demoCommand(), p.orgCommand(), p.storeCommand(), p.versionCommand())
+	return c
+}

@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"callpoint/sync/salesforce"
+)
+
+// schemaAge is how long a description of the org is believed: fields come and go rarely,
+// and every describe costs an API call.
+const schemaAge = 24 * time.Hour
+
+const (
+	personObject  = "bizible2__Bizible_Person__c"
+	personKey     = "bizible2__UniqueId__c"
+	personLead    = "bizible2__Lead__c"
+	personContact = "bizible2__Contact__c"
+)
+
+// schema is what the org's describe said, kept in the store over restarts.
+type schema struct {
+	At      time.Time                    `json:"at"`
+	For     string                       `json:"for"` // object and key that it was asked for
+	Objects map[string]salesforce.Object `json:"objects"`
+	Dropped []string                     `json:"dropped"` // what the org lacks, as reported
+}
+
+// learn describes the org's objects, or remembers what they were within the last day,
+// and fits the field map to them.
+func (e *Engine) learn(ctx context.Context) error {
+	want := e.cfg.TouchpointObject + " " + e.cfg.ExternalID + " " + e.cfg.Persons
+	if e.schema != nil && e.cfg.Now().Sub(e.schema.At) < schemaAge {
+		return nil
+	}
+	var kept schema
+	if e.schema == nil {
+		ok, err := e.cfg.Store.State("schema", &kept)
+		if err != nil {
+			return err
+		}
+		if ok && kept.For == want && e.cfg.Now().Sub(kept.At).Abs() < schemaAge {
+			return e.fit(&kept)
+		}
+	}
+	fresh := schema{At: e.cfg.Now().UTC(), For: want, Objects: map[string]salesforce.Object{}}
+	objects := []string{"Task", e.cfg.TouchpointObject}
+	if e.cfg.Persons != PersonsOff {
+		objects = append(objects, personObject)
+	}
+	for _, name := range objects {
+		o, err := e.cfg.Org.Describe(ctx, name)
+		if err != nil {
+			return fmt.Errorf("describe %s: %w", name, err)
+		}
+		fresh.Objects[name] = o
+	}
+	if err := e.fit(&fresh); err != nil {
+		return err
+	}
+	return e.cfg.Store.SetState(ctx, "schema", fresh)
+}
+
+// fit checks what callpoint cannot do without, and leaves out what it can.
+func (e *Engine) fit(s *schema) error {
+	task, tp := s.Objects["Task"], s.Objects[e.cfg.TouchpointObject]
+	if _, ok := task.Field(e.cfg.Settings.BizibleIDField); !ok {
+		return fmt.Errorf("Task has no field %s that this user may read: install the Marketo Measure package 6.7 or later, grant read access to the field, or set CALLPOINT_BIZIBLE_ID_FIELD", e.cfg.Settings.BizibleIDField)
+	}
+	key, ok := tp.Field(e.cfg.ExternalID)
+	switch {
+	case !ok:
+		return fmt.Errorf("%s has no field %s that this user may read: grant access to it, or create a text field (255) marked External ID and Unique and name it in CALLPOINT_EXTERNAL_ID_FIELD", e.cfg.TouchpointObject, e.cfg.ExternalID)
+	case !key.ExternalID && !key.IDLookup:
+		return fmt.Errorf("%s.%s is no External ID: create a text field (255) marked External ID and Unique and name it in CALLPOINT_EXTERNAL_ID_FIELD", e.cfg.TouchpointObject, e.cfg.ExternalID)
+	}
+	e.mu.Lock() // Look reads the settings from other goroutines
+	defer e.mu.Unlock()
+	s.Dropped = e.cfg.Settings.DropTaskFields(func(field string) bool {
+		if strings.Contains(field, ".") {
+			return false // a parent's field: the query itself tells
+		}
+		_, ok := task.Field(field)
+		return !ok
+	})
+	if len(s.Dropped) > 0 {
+		e.cfg.Log.Warn("the org lacks or hides fields: they are left out", "fields", strings.Join(s.Dropped, ", "))
+	}
+	e.schema = s
+	return nil
+}
+
+// forget makes the next cycle describe the org anew, because it said no to what it had described.
+func (e *Engine) forget() {
+	if e.schema != nil {
+		e.schema.At = time.Time{}
+	}
+}
+
+// fingerprint covers everything that mapping depends on, the org's fields included.
+func (e *Engine) fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintln(h, e.cfg.Fingerprint, e.cfg.TouchpointObject, e.cfg.ExternalID, e.cfg.Persons)
+	if e.schema != nil {
+		fmt.Fprintln(h, e.schema.Dropped)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
