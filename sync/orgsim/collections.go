@@ -1,9 +1,7 @@
 package orgsim
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -28,12 +26,6 @@ type pending struct {
 	err     *Error
 	done    *row
 	created bool
-}
-
-// A parentRef is a foreign key given as an external id.
-type parentRef struct {
-	ref   *Field
-	given map[string]any
 }
 
 // collections is create (POST), update by Id (PATCH), upsert (PATCH with an
@@ -223,92 +215,6 @@ func (o *Org) spendCPU(rows []*pending) {
 	}
 }
 
-// resolveParents looks up foreign keys before any row is saved: a parent in the
-// same request is not seen.
-func (o *Org) resolveParents(rows []*pending) {
-	for _, p := range rows {
-		for _, parent := range p.parents {
-			if p.err != nil {
-				break
-			}
-			var id string
-			if id, p.err = o.resolveParent(parent); p.err == nil {
-				p.rec[parent.ref.Name] = id
-			}
-		}
-	}
-}
-
-func (o *Org) resolveParent(parent parentRef) (id string, err *Error) {
-	ref, target := parent.ref, parent.ref.ReferenceTo[0]
-	attrs, _ := parent.given["attributes"].(map[string]any)
-	typ, _ := attrs["type"].(string)
-	if typ != "" {
-		target = typ
-	}
-	t := o.visibleTable(target)
-	if typ == "" && ref.polymorphic() || t == nil || !slices.Contains(ref.ReferenceTo, t.obj.Name) {
-		return "", reject("INVALID_FIELD", "The external foreign key reference does not reference a valid entity: "+ref.RelationshipName)
-	}
-	var names []string
-	for _, name := range sortedKeys(parent.given) {
-		if name != "attributes" {
-			names = append(names, name)
-		}
-	}
-	if len(names) != 1 {
-		return "", reject("INVALID_FIELD", "More than 1 field present in the external foreign key reference in entity: "+t.obj.Name)
-	}
-	f := t.obj.visible(names[0])
-	if f == nil || !f.ExternalID && f.Name != "Id" {
-		return "", reject("INVALID_FIELD", fmt.Sprintf("Field name provided, %s does not match an External ID, Salesforce Id, or indexed field for %s", names[0], t.obj.Name))
-	}
-	value, err := decode(f, parent.given[names[0]])
-	if err != nil {
-		return "", reject("INVALID_FIELD", err.Message)
-	}
-	found := o.findKey(t, f, value)
-	switch len(found) {
-	case 1:
-		return found[0].id, nil
-	case 0:
-		return "", reject("INVALID_FIELD", fmt.Sprintf("Foreign key external ID: %v not found for field %s in entity %s", parent.given[names[0]], f.Name, t.obj.Name))
-	}
-	return "", ambiguous(f, found)
-}
-
-// findKey returns the standing, visible rows with a key.
-func (o *Org) findKey(t *table, f *Field, value any) []*row {
-	if value == nil {
-		return nil
-	}
-	var found []*row
-	if f.Name == "Id" {
-		id, _ := parseID(fmt.Sprint(value))
-		if r := t.rows[id]; r != nil {
-			found = append(found, r)
-		}
-	} else {
-		found = t.find(f, value)
-	}
-	var seen []*row
-	for _, r := range found {
-		if rec := o.view(r); rec != nil && rec["IsDeleted"] != true {
-			seen = append(seen, r)
-		}
-	}
-	return seen
-}
-
-func ambiguous(f *Field, found []*row) *Error {
-	ids := make([]string, len(found))
-	for i, r := range found {
-		ids[i] = r.id
-	}
-	slices.Sort(ids)
-	return reject("DUPLICATE_EXTERNAL_ID", fmt.Sprintf("%s: more than one record found for external id field: [%s]", f.Label, strings.Join(ids, ", ")), f.Name)
-}
-
 // apply saves the rows that are still good, in order, and takes all back where
 // one failed and none may stand alone.
 func (o *Org) apply(rows []*pending, allOrNone bool, save func(*pending) *Error) {
@@ -397,51 +303,4 @@ func (o *Org) result(p *pending, upsert bool) object {
 		ok = append(ok, member{"created", p.created})
 	}
 	return ok
-}
-
-// deleteMany is DELETE composite/sobjects?ids=a,b&allOrNone=true.
-func (o *Org) deleteMany(c *call) (answer, *Error) {
-	var rows []*pending
-	for id := range strings.SplitSeq(c.query.Get("ids"), ",") {
-		if id != "" {
-			rows = append(rows, &pending{id: id, err: c.rowError(id)})
-		}
-	}
-	switch {
-	case len(rows) == 0:
-		return answer{}, refuse(400, "REQUIRED_FIELD_MISSING", "The ids parameter is required")
-	case len(rows) > maxRows:
-		return answer{}, refuse(400, "EXCEEDED_ID_LIMIT", "record limit reached. cannot submit more than 200 records into this call")
-	}
-	o.apply(rows, strings.EqualFold(c.query.Get("allOrNone"), "true") || o.tx.allOrNone, o.deleteRow)
-	out := make([]json.RawMessage, len(rows))
-	for i, p := range rows {
-		var result object
-		if p.err != nil {
-			result = o.result(p, false)
-		} else {
-			o.stats.Deleted++
-			result = object{{"id", p.done.id}, {"success", true}, {"errors", []int{}}}
-		}
-		out[i], _ = json.Marshal(result)
-	}
-	return jsonAnswer(200, out), nil
-}
-
-func (o *Org) deleteRow(p *pending) (err *Error) {
-	full, ok := parseID(p.id)
-	if !ok {
-		return reject("MALFORMED_ID", "malformed id "+p.id)
-	}
-	if p.t = o.byPrefix[full[:3]]; p.t == nil || p.t.obj.Hidden {
-		return noSuchID()
-	}
-	if p.done, err = o.standing(p.t, full); err != nil {
-		return err
-	}
-	if p.t.obj.NoDelete {
-		return reject("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
-	}
-	o.delete(p.t, p.done)
-	return nil
 }
