@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -39,9 +40,15 @@ type server struct {
 
 func newServer(t testing.TB, api http.HandlerFunc) *server {
 	t.Helper()
+	return startServer(t, api, nil)
+}
+
+func startServer(t testing.TB, api http.HandlerFunc, connState func(net.Conn, http.ConnState)) *server {
+	t.Helper()
 	s := &server{t: t, api: api}
 	s.Server = httptest.NewUnstartedServer(s)
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of aborted handlers
+	s.Config.ConnState = connState
 	s.Start()
 	t.Cleanup(s.Close)
 	return s
@@ -84,6 +91,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) logins() int { s.mu.Lock(); defer s.mu.Unlock(); return len(s.forms) }
 
 func (s *server) form(i int) map[string]string { s.mu.Lock(); defer s.mu.Unlock(); return s.forms[i] }
+
+func (s *server) setToken(f func(http.ResponseWriter, map[string]string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = f
+}
 
 func (s *server) requests() []string {
 	s.mu.Lock()

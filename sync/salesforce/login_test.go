@@ -209,8 +209,7 @@ func TestLoginTransient(t *testing.T) {
 			if err := query(s.client(t)); err != nil || s.logins() != 2 {
 				t.Errorf("%v after %d logins, want success after 2", err, s.logins())
 			}
-			n = -10 // now for longer than it is tried
-			s.token = func(w http.ResponseWriter, form map[string]string) bool { return first(w, form) }
+			s.setToken(first) // now for longer than it is tried
 			c := s.client(t)
 			err := query(c)
 			if e := mustError(t, err); e.Op != "login" || Classify(e) != Retry {
@@ -219,7 +218,7 @@ func TestLoginTransient(t *testing.T) {
 			if s.logins() != 5 {
 				t.Errorf("%d logins, want 3 more", s.logins())
 			}
-			s.token = nil
+			s.setToken(nil)
 			if err := query(c); err != nil {
 				t.Errorf("no pause follows what passes: %v", err)
 			}
@@ -285,9 +284,7 @@ func TestLoginCanceled(t *testing.T) {
 	if err := <-leader; !errors.Is(err, context.Canceled) || Classify(err) != Canceled {
 		t.Errorf("the leader got %v", err)
 	}
-	s.mu.Lock()
-	s.token = nil
-	s.mu.Unlock()
+	s.setToken(nil)
 	close(gone)
 	if err := <-follower; err != nil {
 		t.Errorf("the follower got %v", err)
