@@ -152,7 +152,9 @@ func (s *splitter) nextElement() ([]byte, error) {
 	}
 	c, err := s.token()
 	if err == nil && c == ',' && !first {
-		c, err = s.token()
+		if c, err = s.token(); err == nil && c == ']' {
+			return nil, s.broken("unexpected ']' after a comma")
+		}
 	} else if err == nil && c != ']' && !first {
 		return nil, s.broken(fmt.Sprintf("unexpected %q between the elements", c))
 	}
