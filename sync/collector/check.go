@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"callpoint/mapping"
 )
@@ -254,12 +255,19 @@ func (d *decoder) locate(addr netip.Addr) mapping.Geo {
 }
 
 func hasControl(s string) bool {
+	ascii := true
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
 			return true
 		}
+		ascii = ascii && s[i] < 0x80
 	}
-	return strings.Contains(s, "\u0085") || strings.ContainsAny(s, "\u2028\u2029")
+	return !ascii && strings.ContainsFunc(s, isControl)
+}
+
+// isControl counts the line separators of Unicode among the control characters.
+func isControl(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
 }
 
 // oneLine puts a space in the place of control characters: titles often hold newlines.
@@ -268,7 +276,7 @@ func oneLine(s string) string {
 		return s
 	}
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if isControl(r) {
 			return ' '
 		}
 		return r

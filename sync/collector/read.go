@@ -38,6 +38,7 @@ func ReadNDJSON(r io.Reader, cfg Config) iter.Seq2[Record, error] {
 		}
 		defer closeText()
 		d, s := newDecoder(cfg), newLines(text, cfg.MaxRecord)
+		defer s.close()
 		var event mapping.Event
 		var visit mapping.Visit
 		for {

@@ -60,7 +60,13 @@ func plainKey(key string) string {
 }
 
 func (s *scrubber) named(key string) bool {
-	key = plainKey(unescape(key))
+	key = unescape(key)
+	for i := range len(key) {
+		if c := key[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') { // most keys are plain already
+			key = plainKey(key)
+			break
+		}
+	}
 	if key == "" {
 		return false
 	}
@@ -137,7 +143,7 @@ func (s *scrubber) params(tail string) string {
 	kept := 0 // tail[:kept] is in b already
 	for start := 0; start < len(tail); {
 		end := start
-		for end < len(tail) && strings.IndexByte("?#&;", tail[end]) < 0 {
+		for end < len(tail) && !separates(tail[end]) {
 			end++
 		}
 		if token := tail[start:end]; token != "" {
@@ -160,6 +166,8 @@ func (s *scrubber) params(tail string) string {
 	return b.String()
 }
 
+func separates(c byte) bool { return c == '&' || c == '?' || c == '#' || c == ';' }
+
 // text scrubs a title: as a whole, for nothing depends on it.
 func (s *scrubber) text(t string) string {
 	if hasEmail(t) || hasPhone(t) {
@@ -181,7 +189,7 @@ func personal(value string) bool {
 		if hasEmail(decoded) || hasPhone(decoded) {
 			return true
 		}
-		if _, err := netip.ParseAddr(decoded); err == nil {
+		if isAddr(decoded) {
 			return true
 		}
 		if decoded == value || !strings.Contains(decoded, "%") {
@@ -194,7 +202,7 @@ func personal(value string) bool {
 
 // hasEmail finds x@y.zz.
 func hasEmail(s string) bool {
-	for from := 0; ; {
+	for from := 0; from < len(s); {
 		i := strings.IndexByte(s[from:], '@')
 		if i < 0 {
 			return false
@@ -225,6 +233,7 @@ func hasEmail(s string) bool {
 			return true
 		}
 	}
+	return false
 }
 
 // Bare digits are no phone number here: campaign and ad ids look just like that. Numbers
@@ -237,20 +246,56 @@ var (
 )
 
 func hasPhone(s string) bool {
-	digits, marks := 0, false
+	digits, marks, plus := 0, false, false
 	for _, c := range []byte(s) {
 		switch {
 		case c >= '0' && c <= '9':
 			digits++
-		case strings.IndexByte("+-. (:/", c) >= 0:
+		case c == '+':
+			plus = true
+		case strings.IndexByte("-. (:/", c) >= 0:
 			marks = true
 		}
 	}
-	if digits < 7 || !marks {
+	// Regular expressions are slow, and click ids come here with every page.
+	switch {
+	case digits < 7 || !marks && !plus:
+		return false
+	case plus && intlPhone.MatchString(s), has3and4(s) && usPhone.MatchString(s):
+		return true
+	case strings.ContainsRune(s, ':') && telPhone.MatchString(s):
+		return true
+	}
+	s = strings.TrimSpace(s)
+	return digits >= 9 && digits <= 13 && (s[0] == '0' || s[0] == '(') && nationalPhone.MatchString(s)
+}
+
+// has3and4 finds three digits, a separator and four digits.
+func has3and4(s string) bool {
+	for i := 3; i+4 < len(s); i++ {
+		if c := s[i]; (c == '-' || c == '.' || c == ' ') && allDigits(s[i-3:i]) && allDigits(s[i+1:i+5]) {
+			return true
+		}
+	}
+	return false
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// isAddr reports whether s is an IP address.
+func isAddr(s string) bool {
+	if len(s) > 64 || strings.IndexByte(s, ':') < 0 && strings.Count(s, ".") != 3 {
 		return false
 	}
-	return intlPhone.MatchString(s) || usPhone.MatchString(s) || telPhone.MatchString(s) ||
-		digits >= 9 && digits <= 13 && nationalPhone.MatchString(strings.TrimSpace(s))
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 // unescape decodes what is validly percent-encoded and leaves the rest.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // splitter cuts an input into records: lines, or the elements of an array. It holds one
@@ -22,11 +23,22 @@ type splitter struct {
 
 const peekSize = 64 << 10
 
+// readers keeps buffers of peekSize: most requests hold one event.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, peekSize) }}
+
+// close gives the buffer back.
+func (s *splitter) close() {
+	s.r.Reset(nil)
+	readers.Put(s.r)
+	s.r = nil
+}
+
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // newLines splits into lines.
 func newLines(r io.Reader, max int) *splitter {
-	s := &splitter{r: bufio.NewReaderSize(r, peekSize), max: max}
+	s := &splitter{r: readers.Get().(*bufio.Reader), max: max}
+	s.r.Reset(r)
 	s.next = s.nextLine
 	if b, _ := s.r.Peek(3); bytes.Equal(b, byteOrderMark) {
 		s.r.Discard(3)

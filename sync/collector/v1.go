@@ -141,6 +141,7 @@ func (c *Collector) readBatch(w http.ResponseWriter, r *http.Request, want lines
 	var event mapping.Event
 	var visit mapping.Visit
 	s := newSplitter(body, c.cfg.MaxRecord)
+	defer s.close()
 	for {
 		line, err := s.next()
 		if err == io.EOF {
