@@ -42,6 +42,9 @@ func (r *resolver) why(m *match, i int, away time.Duration) string {
 	case !x.Cut.IsZero() && r.s.windowEnd(x).Equal(x.Cut):
 		return fmt.Sprintf("its window was cut at %s by the next session, %s before the call", clock(x.Cut), span(away))
 	}
+	if away == 0 {
+		return "its window closed just as the call began"
+	}
 	return fmt.Sprintf("its window closed %s before the call", span(away))
 }
 
@@ -68,7 +71,11 @@ func (r *resolver) detail(m *match, x *Session) string {
 		return fmt.Sprintf("The call at %s came %s before the first web event ever collected (%s), so nothing can be said about its session.",
 			at, span(r.j.Earliest.Sub(m.call.At)), clock(r.j.Earliest))
 	case NoBizibleID:
-		return fmt.Sprintf("The Task has no BizibleId in %s: take it up with the call-tracking vendor, who copies it there.", r.s.BizibleIDField)
+		what := "The Task has no BizibleId in "
+		if textOf(lookup(m.call.Fields, r.s.BizibleIDField)) != "" {
+			what = "The Task has something that cannot be a BizibleId in "
+		}
+		return what + r.s.BizibleIDField + ": take it up with the call-tracking vendor, who copies it there."
 	case UnknownVisitor:
 		if len(r.j.Events) > 0 {
 			return "Of this BizibleId an id mapping is known, but no page view or form: the site's script does not report its views here."
@@ -98,6 +105,9 @@ func (r *resolver) nearest(m *match, intro, none string) string {
 	case m.distance < 0:
 		x := &r.sessions[m.before+1]
 		return fmt.Sprintf("%s%s before the session of %s started", intro, span(-m.distance), clock(x.StartedAt))
+	case m.before >= 0 && m.distance == 0:
+		x := &r.sessions[m.before]
+		return fmt.Sprintf("%sjust as the window of the session of %s closed (%s)", intro, clock(x.StartedAt), clock(r.s.windowEnd(x)))
 	case m.before >= 0:
 		x := &r.sessions[m.before]
 		return fmt.Sprintf("%s%s after the window of the session of %s closed (%s)", intro, span(m.distance), clock(x.StartedAt), clock(r.s.windowEnd(x)))
@@ -120,6 +130,9 @@ func span(d time.Duration) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, u.name))
 			d -= n * u.size
 		}
+	}
+	if d == 0 && len(parts) == 0 {
+		return "0 s"
 	}
 	if len(parts) == 0 {
 		return fmt.Sprintf("%d ms", d/time.Millisecond)

@@ -1,47 +1,179 @@
 package mapping
 
-import "time"
+import (
+	_ "embed"
+	"sync"
+	"time"
+)
 
-// FieldMap says which value goes to which field.
-type FieldMap struct{}
+// FieldMap says which value goes to which field of a touchpoint.
+type FieldMap struct{ fields []field }
 
-// DefaultFields is the map that holds without a file.
-func DefaultFields() *FieldMap { return &FieldMap{} }
-
-func (m *FieldMap) taskFields() []string { return nil }
-
-// record is what a touchpoint is made of.
-type record struct {
-	s       *Settings
-	call    *Call    // nil for a journey record
-	session *Session // nil for a Task touchpoint
-	origin  *origin  // of session
-	who     string   // of a journey record
-	place   place
-	rule    Rule
+// field is one mapped field.
+type field struct {
+	name  string // API name
+	value string // as the file has it
+	kind  valueKind
+	read  func(*record) any
+	task  []string // the Task fields that it reads
+	own   bool     // from a file of the user's own
+	line  int
+	info  FieldInfo // as the org describes it; zero before Fit
 }
 
-func (r *record) channel() {}
+// valueKind is what a value is, before the field's type has its say.
+type valueKind int
 
-func (r *record) touchpoint() Touchpoint {
-	t := Touchpoint{Who: r.who, Values: map[string]any{}}
-	if r.call != nil {
-		t.Key, t.TaskID, t.Who = callKey(r.call.TaskID), r.call.TaskID, whoOf(r.call)
-	} else {
-		t.Key, t.Session = journeyKey(r.session.ID), r.session
+const (
+	textValue valueKind = iota
+	longValue           // text that may be as long as a URL
+	timeValue
+	numberValue
+	boolValue
+	personValue // a PersonRef
+	idValue     // a record id
+	anyValue    // a Task field: whatever it holds
+)
+
+//go:embed data/fields.txt
+var fieldsTXT []byte
+
+// DefaultFields is the map that holds without a file.
+var DefaultFields = sync.OnceValue(func() *FieldMap {
+	m := &FieldMap{}
+	if problems := m.parse(fieldsTXT, false); problems != nil {
+		panic("mapping: built-in field map: " + problems[0].Error())
 	}
-	kind, at := "Web Visit", time.Time{}
-	if r.call != nil {
-		at = r.call.At
-		if typ := textOf(lookup(r.call.Fields, "Type")); typ != "" {
-			kind = typ
+	return m
+})
+
+// DefaultFieldsFile is the built-in map as a file, as a start for one's own.
+func DefaultFieldsFile() []byte { return []byte(string(fieldsTXT)) }
+
+// TaskFields lists the Task fields that the map names; the built-in map names none.
+func (m *FieldMap) TaskFields() []string {
+	var names []string
+	for i := range m.fields {
+		names = append(names, m.fields[i].task...)
+	}
+	return names
+}
+
+// Names lists the mapped fields by API name, in the map's order.
+func (m *FieldMap) Names() []string {
+	names := make([]string, len(m.fields))
+	for i := range m.fields {
+		names[i] = m.fields[i].name
+	}
+	return names
+}
+
+// namedValue is a value that the map can give to a field, by name.
+type namedValue struct {
+	kind valueKind
+	read func(*record) any
+}
+
+func text(read func(*record) string) namedValue {
+	return namedValue{textValue, func(r *record) any { return read(r) }}
+}
+
+func long(read func(*record) string) namedValue {
+	return namedValue{longValue, func(r *record) any { return read(r) }}
+}
+
+func number(read func(*record) float64) namedValue {
+	return namedValue{numberValue, func(r *record) any { return read(r) }}
+}
+
+func moment(read func(*record) time.Time) namedValue {
+	return namedValue{timeValue, func(r *record) any { return read(r) }}
+}
+
+// web is text that only a session has.
+func web(read func(x *Session, o *origin) string) namedValue {
+	return text(func(r *record) string { return r.web(read) })
+}
+
+func webLong(read func(x *Session, o *origin) string) namedValue {
+	return long(func(r *record) string { return r.web(read) })
+}
+
+func param(keys ...string) namedValue {
+	return text(func(r *record) string { return r.param(keys...) })
+}
+
+// values are all that a field can be given by name.
+var values = map[string]namedValue{
+	"type":         text((*record).kind),
+	"medium":       text((*record).medium),
+	"date":         moment((*record).date),
+	"source":       text((*record).sourceName),
+	"channel":      text(func(r *record) string { return r.channel.Channel }),
+	"subchannel":   text(func(r *record) string { return r.channel.Subchannel }),
+	"channel_path": text(func(r *record) string { return r.channel.Path }),
+
+	"campaign":           text((*record).campaign),
+	"campaign_id":        param("gad_campaignid", "utm_id", "hsa_cam", "utm_campaign"),
+	"ad_content":         text((*record).adContent),
+	"ad_id":              text((*record).adID),
+	"ad_group_id":        param("_bg", "hsa_grp"),
+	"ad_destination_url": long((*record).destination),
+	"keyword":            param("_bk", "utm_term"),
+	"match_type":         text((*record).matchType),
+
+	"landing_page":      web(func(_ *Session, o *origin) string { return o.page.page() }),
+	"landing_page_raw":  webLong(func(x *Session, _ *origin) string { return x.LandingPage }),
+	"referrer_page":     web(func(_ *Session, o *origin) string { return o.cameFrom().page() }),
+	"referrer_page_raw": webLong(func(_ *Session, o *origin) string { return o.cameFrom().raw }),
+	"form_url":          web(func(x *Session, _ *origin) string { return splitURL(x.FormURL).page() }),
+	"form_url_raw":      webLong(func(x *Session, _ *origin) string { return x.FormURL }),
+	"search_phrase":     web(func(_ *Session, o *origin) string { return o.searchPhrase() }),
+
+	"browser":  web(func(x *Session, _ *origin) string { return browserOf(x.UserAgent) }),
+	"platform": web(func(x *Session, _ *origin) string { return platformOf(x.UserAgent) }),
+	"city":     web(func(x *Session, _ *origin) string { return x.Geo.City }),
+	"region":   web(func(x *Session, _ *origin) string { return x.Geo.Region }),
+	"country":  web(func(x *Session, _ *origin) string { return x.Geo.Country }),
+
+	"position":      text(func(r *record) string { return r.place.String() }),
+	"first_touch":   number(func(r *record) float64 { return r.place.firstTouch() }),
+	"lead_creation": number(func(r *record) float64 { return r.place.leadCreate() }),
+	"u_shaped":      number(func(r *record) float64 { return r.place.uShaped() }),
+
+	"person":  {personValue, (*record).person},
+	"contact": {idValue, func(r *record) any { return r.contact() }},
+
+	// Beyond the built-in map:
+	"task_id":    text(func(r *record) string { return r.callValue(func(c *Call) string { return c.TaskID }) }),
+	"bizible_id": text(func(r *record) string { return r.callValue(func(c *Call) string { return c.Visitor }) }),
+	"who_id":     {idValue, func(r *record) any { return r.who }},
+	"call_time": moment(func(r *record) time.Time {
+		if r.call == nil {
+			return time.Time{}
 		}
+		return r.call.At
+	}),
+	"page_views": number(func(r *record) float64 {
+		if r.session == nil {
+			return 0
+		}
+		return float64(r.session.PageViews)
+	}),
+}
+
+// callValue gives a value that only a call has.
+func (r *record) callValue(read func(*Call) string) string {
+	if r.call == nil {
+		return ""
 	}
-	if r.session != nil {
-		at = r.session.StartedAt
+	return read(r.call)
+}
+
+// cameFrom is the referrer, and zero where the browser named none.
+func (o *origin) cameFrom() link {
+	if o.class == noReferrer {
+		return link{}
 	}
-	t.Values["bizible2__Touchpoint_Type__c"] = kind
-	t.Values["bizible2__Touchpoint_Date__c"] = at.UTC().Format("2006-01-02T15:04:05.000Z")
-	t.Values["bizible2__Touchpoint_Position__c"] = r.place.String()
-	return t
+	return o.referrer
 }

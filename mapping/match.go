@@ -117,7 +117,10 @@ func isFrozen(c *Call, prunedBefore time.Time) bool {
 	default:
 		return false
 	}
-	return c.At.Before(prunedBefore) || shot.Session != nil && shot.Session.StartedAt.Before(prunedBefore)
+	if shot.Session != nil {
+		return shot.Session.StartedAt.Before(prunedBefore)
+	}
+	return c.At.Before(prunedBefore)
 }
 
 // callsByTime gives the order in which calls claim sessions: by time, then by Task id.

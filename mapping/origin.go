@@ -1,30 +1,148 @@
 package mapping
 
+import (
+	"strings"
+	"time"
+)
+
 // origin is all that a session's first page and its referrer tell about where the visitor came from.
 type origin struct {
 	page     link
 	referrer link
 	params   params
 	class    refClass
+	name     string // of the engine, network or assistant
+	phrase   string // what was searched for
+	medium   string // utm_medium in lower case
+	source   string // utm_source in lower case
+	fits     [builtinCount]bool
+	channel  Channel
 }
 
+// originOf reads a landing. It costs a few microseconds, so each session is read once.
 func (s *Settings) originOf(sites siteCache, x Landing) *origin {
 	o := &origin{page: splitURL(x.Page), referrer: splitURL(x.Referrer)}
 	o.params = pageParams(o.page)
+	o.medium, o.source = strings.ToLower(o.params.get("utm_medium")), strings.ToLower(o.params.get("utm_source"))
 	o.class = s.siteClass(sites, o.referrer.host, o.page.host)
+	if o.class == otherSite {
+		o.class, o.name, o.phrase = identify(o.referrer)
+	}
+	o.decide()
 	return o
 }
 
+// Channel says which channel a landing page and its referrer give, by the rules of these settings.
+func (s *Settings) Channel(landingPage, referrer string) Channel {
+	return s.rules().classify(s.originOf(siteCache{}, Landing{landingPage, referrer}).hit())
+}
+
+// classifyAll finds every session's origin and channel. A Direct session may inherit the channel of the one before.
 func (r *resolver) classifyAll() {
 	r.origins = make([]*origin, len(r.sessions))
 	for i := range r.sessions {
-		r.origins[i] = r.s.classify(r.sites, &r.sessions[i])
+		x, last := &r.sessions[i], r.j.PrunedLast
+		if i > 0 {
+			last = &r.sessions[i-1]
+		}
+		if last != nil && r.s.ChannelCarryover > 0 {
+			x.Carried = r.s.carried(r.sites, last, x, x.StartedAt.Sub(last.EndedAt))
+		}
+		r.origins[i] = r.s.classify(r.sites, x)
 	}
+}
+
+// carried is the landing whose channel a session inherits, or nil: that of the session before,
+// or what that one inherited itself.
+func (s *Settings) carried(sites siteCache, last, x *Session, apart time.Duration) *Landing {
+	if apart > s.ChannelCarryover || !s.originOf(sites, Landing{x.LandingPage, x.Referrer}).direct() {
+		return nil
+	}
+	if last.Carried != nil {
+		return last.Carried
+	}
+	return &Landing{last.LandingPage, last.Referrer}
 }
 
 // classify fills in what follows from a session's landing.
 func (s *Settings) classify(sites siteCache, x *Session) *origin {
 	o := s.originOf(sites, Landing{x.LandingPage, x.Referrer})
-	x.Source, x.Medium, x.Campaign = o.params.get("utm_source"), o.params.get("utm_medium"), o.params.get("utm_campaign")
+	o.channel = s.rules().classify(o.hit())
+	if x.Carried != nil {
+		o.channel = s.rules().classify(s.originOf(sites, *x.Carried).hit())
+	}
+	x.Source, x.Medium, x.Campaign = clean(o.sourceName()), clean(o.mediumName()), clean(o.params.get("utm_campaign"))
+	x.Channel, x.Subchannel, x.ChannelPath, x.Rule = o.channel.Channel, o.channel.Subchannel, o.channel.Path, o.channel.Rule
 	return o
+}
+
+// direct says whether nothing tells where the visitor came from.
+func (o *origin) direct() bool {
+	for _, e := range o.params {
+		if e.value != "" && isTag(e.key) {
+			return false
+		}
+	}
+	return o.class == noReferrer || o.class == ownSite || o.class == signIn
+}
+
+// mediumName is the session's medium: utm_medium, else what the origin amounts to.
+func (o *origin) mediumName() string {
+	if m := o.params.get("utm_medium"); m != "" {
+		return m
+	}
+	switch {
+	case o.paidSearch():
+		return "CPC"
+	case o.fits[doubleClick] || o.fits[adWordsDisplay]:
+		return "Display"
+	case o.fits[facebookPaid] || o.fits[linkedInPaid] || o.fits[otherPaidSocial]:
+		return "Paid Social"
+	case o.organic():
+		return "Organic"
+	case o.class == social || o.fits[facebook]:
+		return "Social"
+	case o.class == webmail:
+		return "Email"
+	case o.class == noReferrer || o.class == ownSite || o.class == signIn:
+		return "Direct"
+	}
+	return "Referral"
+}
+
+// sourceName is the touchpoint source: the ad platform, the search engine, utm_source, or the web as such.
+func (o *origin) sourceName() string {
+	switch {
+	case o.fits[adWordsPaidSearch] || o.fits[adWordsDisplay]:
+		return "Google AdWords"
+	case o.fits[bingPaidSearch] || o.fits[yahooPaidSearch] && o.bingSign():
+		return "Bing Ads"
+	case o.fits[facebookPaid]:
+		return "Facebook"
+	case o.fits[linkedInPaid]:
+		return "LinkedIn"
+	case o.fits[googleOrganic]:
+		return "Google"
+	case o.organic():
+		return o.name
+	}
+	if s := o.params.get("utm_source"); s != "" {
+		return s
+	}
+	switch o.class {
+	case noReferrer, ownSite, signIn:
+		return "Web Direct"
+	}
+	return "Web"
+}
+
+// searchPhrase is what was searched for. Engines rarely tell any more.
+func (o *origin) searchPhrase() string {
+	if o.class != search && !o.paidSearch() {
+		return ""
+	}
+	if phrase := clean(o.phrase); phrase != "" {
+		return phrase
+	}
+	return "(not provided)"
 }

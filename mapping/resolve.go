@@ -45,24 +45,23 @@ type resolver struct {
 func (r *resolver) conclude(i int) {
 	m, out := &r.matches[i], &r.result.Calls[i]
 	*out = Resolution{TaskID: m.call.TaskID, Reason: m.reason, Distance: int64(m.distance / time.Second)}
-	rec := record{s: r.s, call: m.call, place: m.place}
+	var x *Session
+	var o *origin
 	switch {
 	case m.frozen:
 		if shot := m.call.Snapshot.Session; shot != nil && m.credited() {
-			x := *shot
-			x.TaskID, x.Position = m.call.TaskID, m.place.String()
-			rec.origin = r.s.classify(r.sites, &x)
-			rec.session = &x
+			kept := *shot
+			kept.TaskID, kept.Position = m.call.TaskID, m.place.String()
+			x, o = &kept, r.s.classify(r.sites, &kept)
 		}
 	case m.credited():
-		x := r.sessions[m.session]
-		rec.session, rec.origin = &x, r.origins[m.session]
+		kept := r.sessions[m.session]
+		x, o = &kept, r.origins[m.session]
 	}
-	out.Session = rec.session
-	rec.channel()
-	out.Rule = rec.rule
+	rec := r.s.newRecord(m.call, x, o, m.place)
+	out.Session, out.Rule = x, rec.channel.Rule
 	out.Candidates = r.candidates(m)
-	out.Detail = r.detail(m, rec.session)
+	out.Detail = r.detail(m, x)
 	out.Snapshot = r.snapshot(m, out)
 	if m.reason == Held {
 		if wake := m.call.At.Add(r.s.UnmatchedHold); r.result.Wake.IsZero() || wake.Before(r.result.Wake) {
@@ -151,8 +150,8 @@ func (r *resolver) journey() {
 }
 
 func (r *resolver) webTouchpoint(x Session, o *origin, who string, where place) {
-	rec := record{s: r.s, session: &x, origin: o, who: who, place: where}
-	rec.channel()
+	rec := r.s.newRecord(nil, &x, o, where)
+	rec.who = who
 	r.result.Touchpoints = append(r.result.Touchpoints, rec.touchpoint())
 }
 

@@ -76,7 +76,7 @@ func (s *Settings) optionalFields() []string {
 		}
 	}
 	names = append(names, fieldsIn(s.CallCampaign)...)
-	return append(names, s.fieldMap().taskFields()...)
+	return append(names, s.fieldMap().TaskFields()...)
 }
 
 // DropTaskFields forgets the fields that the org lacks, and returns their names. Of a

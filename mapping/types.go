@@ -141,8 +141,10 @@ type Journey struct {
 	// It lies between sessions: see Settings.Prune, which also gives what to remember of them.
 	PrunedBefore time.Time
 	// PrunedSessions says how many sessions have gone, PrunedForm when the first form of them was.
+	// PrunedLast is the last session that has gone, whose channel the next one may inherit.
 	PrunedSessions int
 	PrunedForm     time.Time
+	PrunedLast     *Session
 	// Standing are the journey touchpoints that stand, or may stand, in Salesforce.
 	Standing []Standing
 }

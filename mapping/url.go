@@ -188,3 +188,35 @@ func campaignTags(raw string) string {
 	slices.Sort(tags)
 	return strings.Join(slices.Compact(tags), "&")
 }
+
+// isTracking says whether a parameter is there for statistics, and the page is the same without it.
+func isTracking(key string) bool {
+	switch key {
+	case "_bk", "_bm", "_bn", "_bg", "gclsrc", "srsltid", "mc_cid", "mc_eid", "_ga", "_gl", "mkt_tok":
+		return true
+	}
+	return isTag(key) || strings.HasPrefix(key, "hsa_") || strings.HasPrefix(key, "gad_")
+}
+
+// withoutTracking is a URL without the parameters that are there for statistics.
+func withoutTracking(raw string) string {
+	rest, fragment, _ := strings.Cut(raw, "#")
+	page, query, _ := strings.Cut(rest, "?")
+	keep := func(part string) string {
+		var kept []string
+		for pair := range strings.SplitSeq(part, "&") {
+			key, _, _ := strings.Cut(pair, "=")
+			if key = strings.TrimPrefix(strings.ToLower(unescape(key)), "amp;"); key != "" && !isTracking(key) {
+				kept = append(kept, pair)
+			}
+		}
+		return strings.Join(kept, "&")
+	}
+	if query = keep(query); query != "" {
+		page += "?" + query
+	}
+	if fragment = keep(fragment); fragment != "" {
+		page += "#" + fragment
+	}
+	return page
+}

@@ -1,0 +1,166 @@
+package mapping
+
+import (
+	"strings"
+	"time"
+)
+
+// record is what a touchpoint is made of: a call with its session, a call alone (a Task
+// touchpoint), or a session alone (a journey record).
+type record struct {
+	s       *Settings
+	call    *Call    // nil for a journey record
+	session *Session // nil for a Task touchpoint
+	origin  *origin  // of session
+	place   place
+	who     string  // WhoId: of the call, or of the visitor's first call
+	channel Channel // by the session's values, else by the call's campaign
+}
+
+// newRecord finds the channel and the person; origin is nil without a session.
+func (s *Settings) newRecord(call *Call, x *Session, o *origin, where place) *record {
+	r := &record{s: s, call: call, session: x, origin: o, place: where}
+	if call != nil {
+		r.who = whoOf(call)
+	}
+	if o != nil {
+		r.channel = o.channel
+	} else {
+		var h hit
+		h.values[0] = strings.ToLower(r.campaign())
+		r.channel = s.rules().classify(h)
+	}
+	return r
+}
+
+// touchpoint fills in every mapped field; one without a value is nil, so that Salesforce clears it.
+func (r *record) touchpoint() Touchpoint {
+	t := Touchpoint{Who: r.who, Values: make(map[string]any)}
+	if r.call != nil {
+		t.Key, t.TaskID = callKey(r.call.TaskID), r.call.TaskID
+	} else {
+		t.Key, t.Session = journeyKey(r.session.ID), r.session
+	}
+	for i := range r.s.fieldMap().fields {
+		f := &r.s.fieldMap().fields[i]
+		value, short := f.fit(f.read(r))
+		if short {
+			t.Cut++
+		}
+		t.Values[f.name] = value
+	}
+	return t
+}
+
+func (r *record) task(field string) any {
+	if r.call == nil {
+		return nil
+	}
+	return lookup(r.call.Fields, field)
+}
+
+func (r *record) taskType() string { return clean(textOf(r.task("Type"))) }
+
+func (r *record) kind() string {
+	switch typ := r.taskType(); {
+	case typ != "":
+		return typ
+	case r.call == nil && r.session.FormURL != "":
+		return "Web Form"
+	}
+	return "Web Visit"
+}
+
+func (r *record) medium() string {
+	if typ := r.taskType(); typ != "" || r.session == nil {
+		return typ
+	}
+	return r.session.Medium
+}
+
+func (r *record) date() time.Time {
+	if r.session == nil {
+		return r.call.At
+	}
+	return r.session.StartedAt
+}
+
+func (r *record) sourceName() string {
+	if r.session == nil {
+		return "CRM Activity"
+	}
+	return r.session.Source
+}
+
+func (r *record) campaign() string {
+	if r.session == nil {
+		return clean(fillIn(r.s.CallCampaign, r.call.Fields))
+	}
+	return r.session.Campaign
+}
+
+func (r *record) adContent() string {
+	if r.session == nil {
+		return textOf(r.task("Subject"))
+	}
+	return r.param("utm_content")
+}
+
+func (r *record) adID() string {
+	if r.session == nil {
+		return r.call.TaskID
+	}
+	return r.param("_bt", "hsa_ad")
+}
+
+// param is the first of the landing page's parameters that has a value.
+func (r *record) param(keys ...string) string {
+	if r.origin == nil {
+		return ""
+	}
+	return r.origin.params.get(keys...)
+}
+
+// destination is where the ad of a paid search led to.
+func (r *record) destination() string {
+	if r.origin == nil || !r.origin.paidSearch() {
+		return ""
+	}
+	return withoutTracking(r.origin.page.raw)
+}
+
+// matchType spells out the letter that the ad platform put into the landing page.
+func (r *record) matchType() string {
+	switch strings.ToLower(r.param("_bm")) {
+	case "e":
+		return "Exact"
+	case "p":
+		return "Phrase"
+	case "b":
+		return "Broad"
+	}
+	return ""
+}
+
+// web gives a value that only a session has.
+func (r *record) web(read func(x *Session, o *origin) string) string {
+	if r.session == nil {
+		return ""
+	}
+	return read(r.session, r.origin)
+}
+
+// person is the Lead or Contact whose Bizible Person the touchpoint belongs to.
+func (r *record) person() any {
+	if !r.s.Persons || !strings.HasPrefix(r.who, "00Q") && !strings.HasPrefix(r.who, "003") {
+		return nil
+	}
+	return PersonRef(r.who)
+}
+
+func (r *record) contact() string {
+	if strings.HasPrefix(r.who, "003") {
+		return r.who
+	}
+	return ""
+}
