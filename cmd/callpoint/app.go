@@ -28,6 +28,7 @@ type app struct {
 	store  *store.Store
 	client *salesforce.Client
 	engine *engine.Engine
+	watch  *monitor.Server
 }
 
 // open wires an app. The store is locked from here to close.
@@ -44,6 +45,9 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 			calls.Add(1)
 		}
 	}
+	if testOnlyTune != nil {
+		testOnlyTune(&sc)
+	}
 	client, err := salesforce.New(sc)
 	if err != nil {
 		return nil, usage(fmt.Errorf("configuration:\n%w", err))
@@ -58,13 +62,14 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,
 		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons,
 		Fingerprint: c.fingerprint(), APICalls: func() int { return int(calls.Load()) },
-		Log: log, AtStep: p.atStep,
+		Log: log, AtStep: testOnlyAtStep,
 	})
 	if err != nil {
 		client.Close()
 		return nil, errors.Join(err, s.Close())
 	}
-	return &app{cfg: c, log: log, store: s, client: client, engine: e}, nil
+	watch := monitor.New(monitor.Config{Store: s, Engine: e, Interval: c.PollInterval, Now: time.Now, Log: log})
+	return &app{cfg: c, log: log, store: s, client: client, engine: e, watch: watch}, nil
 }
 
 // close lets go of everything; the store last.
@@ -85,9 +90,7 @@ func (a *app) handler() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	col.Routes(mux)
-	monitor.New(monitor.Config{
-		Store: a.store, Engine: a.engine, Interval: a.cfg.PollInterval, Now: time.Now, Log: a.log,
-	}).Routes(mux)
+	a.watch.Routes(mux)
 	return collector.Guard(cc, mux), nil
 }
 

@@ -53,6 +53,7 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 	go func() { ran <- a.engine.Run(ctx, a.cfg.PollInterval) }()
 	a.log.Info("callpoint is running", "listen", l.Addr().String(), "store", a.store.Path(), "interval", a.cfg.PollInterval.String())
 	notify(daemon.SdNotifyReady)
+	go a.watchdog(ctx)
 
 	var runErr, serveErr error
 	select {
@@ -86,6 +87,26 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 		return failed(err)
 	}
 	return nil
+}
+
+// watchdog tells systemd that the loop makes progress, and stops telling when it does not.
+func (a *app) watchdog(ctx context.Context) {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || limit == 0 {
+		return
+	}
+	tick := time.NewTicker(limit / 2)
+	defer tick.Stop()
+	for {
+		if a.watch.Live() == nil {
+			notify(daemon.SdNotifyWatchdog)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // notify tells systemd; without systemd it does nothing.

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"callpoint/sync/salesforce"
+
 	"github.com/spf13/cobra"
 )
 
@@ -48,6 +50,12 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	return e.code
 }
 
+// Hooks for tests; nil in every release.
+var (
+	testOnlyAtStep func(step string)        // called at the named steps of a cycle
+	testOnlyTune   func(*salesforce.Config) // shortens the client's pauses
+)
+
 // exitError is an error with the exit code that it means. Without err, all was said.
 type exitError struct {
 	code int
@@ -73,7 +81,6 @@ type program struct {
 
 	envFile string
 	output  string // text or json
-	atStep  func(string)
 }
 
 func (p *program) config() (Config, error) {

@@ -98,9 +98,10 @@ type Engine struct {
 	moved time.Time     // when a step last ended; guarded by mu
 	clock time.Duration // the org's clock minus ours, as last heard; written under mu
 
-	schema *schema       // nil until the org was described
-	size   int           // records to a collection at present
-	window time.Duration // width of a query's span where the org asked for less; 0 is open
+	fields *mapping.FieldMap // as configured, before the org had its say
+	schema *schema           // nil until the org was described
+	size   int               // records to a collection at present
+	window time.Duration     // width of a query's span where the org asked for less; 0 is open
 }
 
 // A Report is a cycle's summary and its end.
@@ -137,7 +138,10 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.APICalls == nil {
 		cfg.APICalls = func() int { return 0 }
 	}
-	return &Engine{cfg: cfg, size: cfg.BatchSize, sooner: make(chan chan Report)}, nil
+	if cfg.Settings.Fields == nil {
+		cfg.Settings.Fields = mapping.DefaultFields()
+	}
+	return &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, sooner: make(chan chan Report)}, nil
 }
 
 // now is the org's clock: what its stamps and a call's age are measured by.

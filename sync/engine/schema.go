@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"callpoint/mapping"
 	"callpoint/sync/salesforce"
 )
 
@@ -87,11 +88,26 @@ func (e *Engine) fit(s *schema) error {
 		_, ok := task.Field(field)
 		return !ok
 	})
+	fitted, dropped, err := e.fields.Fit(fieldInfo(tp))
+	if err != nil {
+		return err
+	}
+	e.cfg.Settings.Fields = fitted
+	s.Dropped = append(s.Dropped, dropped...)
 	if len(s.Dropped) > 0 {
 		e.cfg.Log.Warn("the org lacks or hides fields: they are left out", "fields", strings.Join(s.Dropped, ", "))
 	}
 	e.schema = s
 	return nil
+}
+
+func fieldInfo(o salesforce.Object) []mapping.FieldInfo {
+	all := make([]mapping.FieldInfo, len(o.Fields))
+	for i, f := range o.Fields {
+		all[i] = mapping.FieldInfo{Name: f.Name, Type: f.Type, Length: f.Length,
+			Createable: f.Createable, Updateable: f.Updateable, Nillable: f.Nillable}
+	}
+	return all
 }
 
 // forget makes the next cycle describe the org anew, because it said no to what it had described.

@@ -56,9 +56,9 @@ func (s *Server) Routes(mux *http.ServeMux) {
 // late is how old the last poll may be before it is no longer fresh.
 func (s *Server) late() time.Duration { return max(3*s.cfg.Interval, 5*time.Minute) }
 
-// livez fails where the loop makes no progress: a restart may help. An org that is
-// away is progress.
-func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
+// Live says why the loop makes no progress, where it makes none: a restart may help.
+// An org that is away is progress.
+func (s *Server) Live() error {
 	last := s.cfg.Engine.Last().At
 	if last.IsZero() {
 		last = s.began
@@ -68,7 +68,14 @@ func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
 		last = progress
 	}
 	if age := s.cfg.Now().Sub(last); age > s.late() {
-		http.Error(w, "no progress for "+ago(age), http.StatusServiceUnavailable)
+		return errors.New("no progress for " + ago(age))
+	}
+	return nil
+}
+
+func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
+	if err := s.Live(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// The README, config.example.env, the unit and --help must say the same.
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile("../../" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+var ourNames = regexp.MustCompile(`\b(?:CALLPOINT|SALESFORCE)_[A-Z_]*[A-Z]\b`)
+
+func TestEveryVariableIsInTheExample(t *testing.T) {
+	t.Parallel()
+	example := read(t, "config.example.env")
+	known := map[string]bool{}
+	for _, v := range variables() {
+		known[v.name] = true
+		known[v.name+"_FILE"] = v.secret
+		if !regexp.MustCompile(`(?m)^(?:# )?` + v.name + `=`).MatchString(example) {
+			t.Errorf("config.example.env lacks %s", v.name)
+		}
+	}
+	for _, file := range []string{"config.example.env", "README.md", "systemd/callpoint.service", "docs/assumptions.md", "docs/collector.md"} {
+		for _, name := range ourNames.FindAllString(read(t, file), -1) {
+			if !known[name] {
+				t.Errorf("%s names %s, which the program does not know", file, name)
+			}
+		}
+	}
+}
+
+// Every default that the example shows is the program's own.
+func TestExampleShowsTheDefaults(t *testing.T) {
+	t.Parallel()
+	plain, err := loadConfig([]string{"SALESFORCE_DOMAIN=https://example.my.salesforce.com", "CALLPOINT_LOG_FORMAT=json"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# (CALLPOINT_[A-Z_]+)=(.+)$`).FindAllStringSubmatch(read(t, "config.example.env"), -1) {
+		name, value := m[1], m[2]
+		if slices.Contains([]string{"CALLPOINT_STORE", "CALLPOINT_BIZIBLE_ID_FIELD", "CALLPOINT_CALL_TIME", "CALLPOINT_LOG_FORMAT"}, name) {
+			continue // their defaults depend on the surroundings, or are mapping's own
+		}
+		c, err := loadConfig([]string{"SALESFORCE_DOMAIN=https://example.my.salesforce.com", "CALLPOINT_LOG_FORMAT=json", name + "=" + value}, "")
+		if err != nil {
+			t.Errorf("%s=%s: %v", name, value, err)
+			continue
+		}
+		if c.fingerprint() != plain.fingerprint() || c.Listen != plain.Listen || c.Retention != plain.Retention ||
+			c.PollInterval != plain.PollInterval || c.PollOverlap != plain.PollOverlap || c.BatchSize != plain.BatchSize ||
+			c.Start != plain.Start || c.LogLevel != plain.LogLevel || !slices.Equal(c.TrustedProxies, plain.TrustedProxies) ||
+			c.TouchpointObject != plain.TouchpointObject || c.ExternalIDField != plain.ExternalIDField {
+			t.Errorf("config.example.env shows %s=%s, which is not the default", name, value)
+		}
+	}
+	s, err := plain.settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"CALLPOINT_BIZIBLE_ID_FIELD=" + s.BizibleIDField, "CALLPOINT_CALL_TIME=" + strings.Join(s.CallTime, ",")} {
+		if !strings.Contains(read(t, "config.example.env"), "# "+line+"\n") {
+			t.Errorf("config.example.env does not show %s", line)
+		}
+	}
+}
+
+func TestExampleFileIsReadAsItComes(t *testing.T) {
+	t.Parallel()
+	c, err := loadConfig([]string{"CALLPOINT_LOG_FORMAT=json"}, "../../config.example.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Domain != "https://example.my.salesforce.com" {
+		t.Errorf("domain %q", c.Domain)
+	}
+}
+
+// Every command has an example, and the README names no command that is not there.
+func TestHelpTeaches(t *testing.T) {
+	t.Parallel()
+	root := (&program{}).root()
+	paths := map[string]bool{}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		paths[c.CommandPath()] = true
+		if c.Short == "" || c.Runnable() && c.Example == "" {
+			t.Errorf("%s has no description, or no example", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
+	for _, file := range []string{"README.md", "CHANGELOG.md", "docs/collector.md", "docs/assumptions.md"} {
+		for _, m := range regexp.MustCompile("`callpoint((?: [a-z]+)*)").FindAllStringSubmatch(read(t, file), -1) {
+			if !paths["callpoint"+m[1]] {
+				t.Errorf("%s names the command callpoint%s, which is not there", file, m[1])
+			}
+		}
+	}
+	for _, flag := range regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(read(t, "README.md"), -1) {
+		name := strings.TrimPrefix(flag, "--")
+		if root.Flags().Lookup(name) == nil && root.PersistentFlags().Lookup(name) == nil && name != "now" {
+			t.Errorf("README.md names the flag %s, which is not there", flag)
+		}
+	}
+}
+
+// The unit opens the port that is the default, and reads the folder that the README fills.
+func TestUnitFitsTheDefaults(t *testing.T) {
+	t.Parallel()
+	unit := read(t, "systemd/callpoint.service")
+	c, err := loadConfig([]string{"CALLPOINT_LOG_FORMAT=json"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(c.Listen, ":")
+	for _, line := range []string{"SocketBindAllow=tcp:" + port, "Type=notify", "ExecStart=/usr/bin/callpoint", "EnvironmentFile=/etc/callpoint/callpoint.env", "StateDirectory=callpoint"} {
+		if !strings.Contains(unit, "\n"+line+"\n") {
+			t.Errorf("the unit lacks %s", line)
+		}
+	}
+	for _, path := range []string{"/etc/callpoint/callpoint.env", "/etc/callpoint/salesforce_consumer_secret", "/usr/bin/callpoint"} {
+		if !strings.Contains(unit, path) || !strings.Contains(read(t, "README.md"), path) {
+			t.Errorf("%s is not in both the unit and the README", path)
+		}
+	}
+}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"callpoint/sync/engine"
+	"callpoint/sync/orgsim"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// seed fills a bench with visitors, sessions and calls of every kind.
+func (b *bench) seed() (tasks []string) {
+	b.t.Helper()
+	d := b.daemon()
+	for i := range 5 {
+		v := fmt.Sprintf("%032d", i)
+		d.send(view(v, yesterday("12:00:00"), "https://www.example.com/?utm_source=google&utm_medium=cpc&utm_campaign=c"+fmt.Sprint(i), "https://www.google.com/"))
+	}
+	d.stop()
+	for i := range 5 {
+		lead, err := b.org.Insert("Lead", map[string]any{"LastName": fmt.Sprint("Lead ", i), "Company": "Example"})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		fields := map[string]any{"bizible2__BizibleId__c": fmt.Sprintf("%032d", i), "WhoId": lead}
+		tasks = append(tasks, b.task(yesterday("12:10:00"), fields), b.task(yesterday("14:00:00"), fields))
+	}
+	return append(tasks, b.task(yesterday("12:10:00"), nil))
+}
+
+// standing is what the org holds, without what differs from run to run.
+func (b *bench) standing() []map[string]any {
+	var all []map[string]any
+	for _, object := range []string{touchpoints, persons} {
+		for _, r := range b.org.Records(object) {
+			for _, stamp := range []string{"SystemModstamp", "LastModifiedDate", "CreatedDate"} {
+				delete(r, stamp)
+			}
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func TestSecondRunWritesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.seed()
+	first := b.syncOnce()
+	if first.TouchpointsWritten != 10 || first.TasksChanged != 11 || first.Matched != 5 || first.Calls != 11 {
+		t.Errorf("first run: %+v", first)
+	}
+	before := b.org.Requests()
+	out, _, code := b.run("--sync-once")
+	if code != exitDone || !strings.Contains(out, "no record written") {
+		t.Errorf("second run: exit %d, said %q", code, out)
+	}
+	after := b.org.Requests()
+	if n := after.Created + after.Updated - before.Created - before.Updated; n != 0 {
+		t.Errorf("second run wrote %d records", n)
+	}
+	if n := after.APICalls - before.APICalls; n != 1 {
+		t.Errorf("an idle run took %d API calls, want 1", n)
+	}
+}
+
+// TestCrashAtEveryStep kills the program at each named step and runs it again: the org
+// must end as if nothing had happened.
+func TestCrashAtEveryStep(t *testing.T) {
+	t.Parallel()
+	calm := newBench(t)
+	calm.seed()
+	calm.syncOnce()
+	want := calm.standing()
+	for _, step := range stepsInSource(t) {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.seed()
+			env := b.env
+			b.env = append(b.env, "CRASH_AT="+step)
+			if _, errs, code := b.run("--sync-once"); code != -1 {
+				t.Fatalf("exit %d, want killed at %s\n%s", code, step, errs)
+			}
+			b.env = env
+			b.syncOnce()
+			if diff := cmp.Diff(want, b.standing()); diff != "" {
+				t.Errorf("org after a crash at %s differs (-calm +crashed):\n%s", step, diff)
+			}
+			if s := b.syncOnce(); s.TouchpointsWritten != 0 {
+				t.Errorf("the run after that wrote %d touchpoints", s.TouchpointsWritten)
+			}
+		})
+	}
+}
+
+// stepsInSource finds the steps that the engine names, so that a new one is crashed at too.
+func stepsInSource(t *testing.T) (steps []string) {
+	t.Helper()
+	files, err := filepath.Glob("../../sync/engine/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`e\.step\("([a-z-]+)"\)`).FindAllSubmatch(b, -1) {
+			steps = append(steps, string(m[1]))
+		}
+	}
+	if len(steps) < 7 {
+		t.Fatalf("only %d steps found: %v", len(steps), steps)
+	}
+	return steps
+}
+
+func TestDaemonPollsOnItsInterval(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "CALLPOINT_POLL_INTERVAL=1s")
+	d := b.daemon()
+	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", ""))
+	b.task(yesterday("12:10:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
+	waitFor(t, "the touchpoint", func() bool { return len(b.org.Records(touchpoints)) == 1 })
+	d.stop()
+	if !strings.Contains(d.logs.String(), "stopping") {
+		t.Errorf("the log does not tell of the stop:\n%s", d.logs)
+	}
+}
+
+// waitFor polls for what another process does.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline:
+			t.Fatalf("%s did not come", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// Acknowledged events are there after SIGKILL.
+func TestAcknowledgedEventsSurviveAKill(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d := b.daemon()
+	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", ""))
+	d.kill()
+	id := b.task(yesterday("12:10:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
+	if s := b.syncOnce(); s.Matched != 1 {
+		t.Errorf("after the kill: %+v, want one match", s)
+	}
+	b.expect(id, map[string]any{"Landing_Page": "www.example.com/"})
+}
+
+func TestHealthTellsOfAnOutage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d := b.daemon()
+	d.sync()
+	health := func() (int, string) {
+		status, answer := d.request(http.MethodGet, "/healthz", nil)
+		var h struct{ Status string }
+		if err := json.Unmarshal(answer, &h); err != nil {
+			t.Fatalf("%s: %v", answer, err)
+		}
+		return status, h.Status
+	}
+	if status, h := health(); status != http.StatusOK || h != "ok" {
+		t.Errorf("well: %d %s", status, h)
+	}
+	for _, path := range []string{"/livez", "/readyz"} {
+		if status, _ := d.request(http.MethodGet, path, nil); status != http.StatusOK {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	b.org.Fault(orgsim.Fault{Times: -1, Status: 503, Body: "<html>down</html>", ContentType: "text/html"})
+	if status, _ := d.request(http.MethodPost, "/v1/sync", nil); status != http.StatusServiceUnavailable {
+		t.Errorf("sync while the org is down: %d, want 503", status)
+	}
+	if status, h := health(); status != http.StatusOK || h != "degraded" {
+		t.Errorf("after one failed poll: %d %s, want 200 degraded", status, h)
+	}
+	if status, _ := d.request(http.MethodGet, "/readyz", nil); status != http.StatusOK {
+		t.Errorf("/readyz while the org is down: %d: the collector still works", status)
+	}
+	d.stop()
+}
+
+func TestErrorsNameTheCure(t *testing.T) {
+	t.Parallel()
+	busy := newBench(t)
+	t.Cleanup(busy.daemon().stop) // after the parallel subtests
+
+	other := newBench(t)
+	other.syncOnce()
+	second := orgsim.New(orgsim.Config{OrgID: "00DHs0000000002"})
+	otherURL, stop, err := serveLoopback(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+
+	for _, c := range []struct {
+		name string
+		b    *bench
+		env  []string
+		args []string
+		code int
+		says []string
+	}{
+		{"wrong secret", newBench(t), []string{"SALESFORCE_CONSUMER_SECRET=wrong"}, nil, exitFailed, []string{"invalid_client", "SALESFORCE_CONSUMER_SECRET"}},
+		{"unreachable", newBench(t), []string{"SALESFORCE_DOMAIN=http://127.0.0.1:1"}, nil, exitFailed, []string{"127.0.0.1:1", "connection refused", "SALESFORCE_DOMAIN"}},
+		{"plain http", newBench(t), []string{"SALESFORCE_DOMAIN=http://example.my.salesforce.com"}, nil, exitUsage, []string{"SALESFORCE_DOMAIN", "https"}},
+		{"no login", newBench(t), []string{"SALESFORCE_CONSUMER_KEY=", "SALESFORCE_CONSUMER_SECRET="}, nil, exitUsage, []string{"no login is configured", "SALESFORCE_CONSUMER_KEY"}},
+		{"unknown variables", newBench(t), []string{"CALLPOINT_POL_INTERVAL=1m", "SALESFORCE_DOMIAN=x"}, nil, exitUsage,
+			[]string{"CALLPOINT_POL_INTERVAL: unknown variable; did you mean CALLPOINT_POLL_INTERVAL?", "SALESFORCE_DOMIAN: unknown variable; did you mean SALESFORCE_DOMAIN?"}},
+		{"bad values, all at once", newBench(t), []string{"CALLPOINT_POLL_INTERVAL=fast", "CALLPOINT_BATCH_SIZE=1000x", "CALLPOINT_START=monday"}, nil, exitUsage,
+			[]string{"CALLPOINT_POLL_INTERVAL", "CALLPOINT_BATCH_SIZE", "CALLPOINT_START"}},
+		{"out of range", newBench(t), []string{"CALLPOINT_BATCH_SIZE=500", "CALLPOINT_RETRACT=maybe"}, nil, exitUsage,
+			[]string{"CALLPOINT_BATCH_SIZE: 500 is not between 25 and 200", `CALLPOINT_RETRACT: "maybe" is none of keep, delete`}},
+		{"open without a token", newBench(t), []string{"CALLPOINT_LISTEN=0.0.0.0:8425"}, nil, exitUsage, []string{"CALLPOINT_TOKEN: required"}},
+		{"store in use", busy, nil, nil, exitFailed, []string{busy.store, "in use by another process"}},
+		{"another org", other, []string{"SALESFORCE_DOMAIN=" + otherURL}, nil, exitUsage, []string{other.store, "belongs to another org", "CALLPOINT_STORE"}},
+		{"unknown flag", newBench(t), nil, []string{"--sync-twice"}, exitUsage, []string{"--sync-twice"}},
+		{"unknown command", newBench(t), nil, []string{"snyc"}, exitUsage, []string{"snyc"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := &bench{t: t, store: c.b.store, env: append(append([]string{}, c.b.env...), c.env...)}
+			args := c.args
+			if args == nil {
+				args = []string{"--sync-once"}
+			}
+			_, errs, code := b.run(args...)
+			if code != c.code {
+				t.Errorf("exit %d, want %d", code, c.code)
+			}
+			for _, s := range c.says {
+				if !strings.Contains(errs, s) {
+					t.Errorf("error does not say %q:\n%s", s, errs)
+				}
+			}
+		})
+	}
+}
+
+func TestMalformedEventNamesTheCulprit(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d := b.daemon()
+	good := view(visitorA, yesterday("12:00:00"), "https://www.example.com/", "")
+	bad := view(visitorA, yesterday("12:00:00"), "https://www.example.com/", "")
+	bad["at"] = "yesterday"
+	status, answer := d.request(http.MethodPost, "/v1/events", []any{good, bad})
+	if status != http.StatusOK || !strings.Contains(string(answer), `at: not an RFC 3339 time: \"yesterday\"`) {
+		t.Errorf("%d %s", status, answer)
+	}
+	if status, answer := d.request(http.MethodPost, "/v1/events", bad); status != http.StatusBadRequest {
+		t.Errorf("only a bad event: %d %s, want 400", status, answer)
+	}
+	d.stop()
+}
+
+func TestDemoShowsEveryReason(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	out, errs, code := b.run("demo")
+	if code != exitDone || errs != "" {
+		t.Fatalf("exit %d\n%s\n%s", code, out, errs)
+	}
+	for _, s := range []string{"matched", "outside_window", "session_already_credited", "no_bizible_id", "unknown_visitor", "held",
+		"Paid Search.AdWords", "18 min", "no record written", engine.Summary{}.String()[:11]} {
+		if !strings.Contains(out, s) {
+			t.Errorf("the demo does not show %q:\n%s", s, out)
+		}
+	}
+}

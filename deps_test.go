@@ -1,0 +1,69 @@
+// Package callpoint_test holds the rules of the whole repository.
+package callpoint_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed says which of our packages each may import: arrows point down only.
+var allowed = map[string][]string{
+	"mapping":         {},
+	"store":           {"mapping"},
+	"sync/salesforce": {},
+	"sync/orgsim":     {},
+	"sync/collector":  {"mapping"},
+	"sync/engine":     {"mapping", "store", "sync/salesforce"},
+	"sync/monitor":    {"mapping", "store", "sync/engine", "sync/salesforce"},
+	"cmd/callpoint":   {"mapping", "store", "sync/collector", "sync/engine", "sync/monitor", "sync/orgsim", "sync/salesforce"},
+}
+
+// barred keeps the pure package pure, and bbolt behind the store.
+var barred = map[string][]string{
+	"mapping": {"net/http", "os", "log", "log/slog", "context", "math/rand", "math/rand/v2"},
+}
+
+func TestImportsPointDown(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "callpoint"), "/")
+		if name == "" {
+			continue
+		}
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("package %s is in no place of the architecture", name)
+			continue
+		}
+		seen++
+		for _, i := range p.Imports {
+			if ours, ok := strings.CutPrefix(i, "callpoint/"); ok && !slices.Contains(may, ours) {
+				t.Errorf("%s imports %s", name, ours)
+			}
+			if slices.Contains(barred[name], i) {
+				t.Errorf("%s imports %s, and is no longer pure", name, i)
+			}
+			if strings.HasPrefix(i, "go.etcd.io/bbolt") && name != "store" {
+				t.Errorf("%s imports bbolt: only store may", name)
+			}
+		}
+	}
+	if seen != len(allowed) {
+		t.Errorf("%d packages seen, %d in the architecture", seen, len(allowed))
+	}
+}

@@ -1,0 +1,11 @@
+// Package callpoint is the root of the module; the program is cmd/callpoint.
+//
+//	cmd/callpoint     the one binary: a file per command, wiring
+//	sync/engine       poll, resolve, upsert
+//	sync/salesforce   client of one org
+//	sync/collector    HTTP in: events and sessions
+//	sync/monitor      health, calls and visitors over HTTP
+//	sync/orgsim       a simulated org, for the demo and the tests
+//	store             what is known, in one bbolt file
+//	mapping           the rules: pure functions
+package callpoint
