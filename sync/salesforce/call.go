@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -90,6 +91,16 @@ func (w wireError) code() string {
 	return w.OAuth
 }
 
+// safeCode keeps what is no code out of logs and metrics.
+func (cl *call) safeCode(w wireError) string {
+	if code := w.code(); codePattern.MatchString(code) {
+		return cl.scrub(code)
+	}
+	return "UNREADABLE_CODE"
+}
+
+var codePattern = regexp.MustCompile(`^\w{1,64}$`)
+
 // fill takes over the first error and lists the others behind it.
 func (cl *call) fill(e *Error, errs []wireError) {
 	for i, w := range errs {
@@ -97,13 +108,16 @@ func (cl *call) fill(e *Error, errs []wireError) {
 		if message == "" {
 			message = w.Description
 		}
-		message = cl.scrub(shorten(message))
+		message = shorten(cl.scrub(message)) // in this order: half a secret is not found
 		if i == 0 {
-			e.Code, e.Message, e.Fields = w.code(), message, w.Fields
+			e.Code, e.Message = cl.safeCode(w), message
+			for _, f := range w.Fields[:min(len(w.Fields), 20)] {
+				e.Fields = append(e.Fields, shorten(cl.scrub(f)))
+			}
 			continue
 		}
 		if len(e.Others) < 5 {
-			e.Others = append(e.Others, w.code()+": "+message)
+			e.Others = append(e.Others, cl.safeCode(w)+": "+message)
 		}
 	}
 }
@@ -133,7 +147,7 @@ func (cl *call) refusal(status int, header http.Header, body []byte) *Error {
 	case status > 300 && status < 400:
 		e.Message = "a redirect, which callpoint does not follow"
 		if to, err := url.Parse(header.Get("Location")); err == nil && to.Host != "" {
-			e.Message = cl.scrub("a redirect to " + shorten(to.Host) + ", which callpoint does not follow")
+			e.Message = "a redirect to " + shorten(cl.scrub(to.Host)) + ", which callpoint does not follow"
 		}
 	case len(errs) > 0:
 		cl.fill(e, errs)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -117,15 +118,11 @@ type pattern struct {
 	match func(*Error) bool
 }
 
-func contains(name string, texts ...string) pattern {
+func contains(name, first string, others ...string) pattern {
 	return pattern{name, func(e *Error) bool {
 		message := strings.ToLower(e.Message)
-		for _, t := range texts {
-			if strings.Contains(message, t) {
-				return true
-			}
-		}
-		return false
+		return strings.Contains(message, first) ||
+			slices.ContainsFunc(others, func(text string) bool { return strings.Contains(message, text) })
 	}}
 }
 
@@ -133,7 +130,7 @@ var (
 	nestedLock      = contains("nested lock", "unable_to_lock_row", "unable to obtain exclusive access")
 	apexLimit       = contains("apex limit", "cpu time limit", "system.limitexception", "too many soql", "too many dml", "apex heap size")
 	missingParent   = contains("missing parent", "foreign key external id")
-	noSuchColumn    = contains("no such column")
+	noSuchColumn    = contains("no such column", "no such column")
 	keySentTwice    = contains("key sent twice", "duplicate external id specified")
 	concurrentLimit = contains("concurrent limit", "concurrent")
 	notYetApproved  = contains("not approved", "hasn't approved")
