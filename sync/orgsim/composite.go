@@ -117,7 +117,7 @@ func checkComposite(subs []subrequest) *Error {
 		}
 		seen[sr.ReferenceID] = true
 		if u, err := url.Parse(sr.URL); err == nil {
-			switch req := requestOf(&call{method: sr.Method, path: u.Path}); {
+			switch req := requestOf(&call{method: sr.Method, path: u.EscapedPath()}); {
 			case req.Collection, req.Op == OpQuery, req.Op == OpMore:
 				heavy++
 			}
@@ -150,7 +150,7 @@ func (o *Org) subrequest(outer *call, sr subrequest, bodies map[string]any) answ
 	if parseErr != nil || u.Host != "" {
 		return errorAnswer(notFound())
 	}
-	c := &call{method: strings.ToUpper(sr.Method), path: u.Path, query: u.Query(), base: outer.base, sub: true, header: http.Header{}}
+	c := &call{method: strings.ToUpper(sr.Method), path: u.EscapedPath(), query: u.Query(), base: outer.base, sub: true, header: http.Header{}}
 	for name, value := range sr.HTTPHeaders {
 		c.header.Set(name, value)
 	}

@@ -262,8 +262,8 @@ var defaultMessages = map[string]string{
 // requestOf names the operation of a call.
 func requestOf(c *call) Request {
 	req := Request{Op: OpOther, Method: c.method, Path: c.path, Sub: c.sub, Body: c.body}
-	m := dataPath.FindStringSubmatch(c.path)
-	if m == nil {
+	_, rest, ok := resource(c.path)
+	if !ok {
 		switch strings.TrimSuffix(c.path, "/") {
 		case "/services/oauth2/token":
 			req.Op = OpLogin
@@ -274,7 +274,6 @@ func requestOf(c *call) Request {
 		}
 		return req
 	}
-	rest := strings.Split(strings.Trim(m[2], "/"), "/")
 	rest = append(rest, "", "", "")
 	switch rest[0] {
 	case "query", "queryAll":

@@ -23,7 +23,7 @@ const (
 // A call is one operation: an HTTP request, or a subrequest of a composite.
 type call struct {
 	method  string
-	path    string // unescaped
+	path    string // as sent, still escaped
 	query   url.Values
 	header  http.Header
 	body    []byte
@@ -84,7 +84,7 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	c := &call{method: r.Method, path: r.URL.Path, header: r.Header, body: body, base: scheme + "://" + r.Host}
+	c := &call{method: r.Method, path: r.URL.EscapedPath(), header: r.Header, body: body, base: scheme + "://" + r.Host}
 	// As a Salesforce edge does, a broken escape spoils its pair only.
 	c.query, _ = url.ParseQuery(r.URL.RawQuery)
 	if strings.HasPrefix(c.path, "/sim/") {
@@ -197,6 +197,22 @@ func (a *answer) setHeaders(more map[string]string) {
 
 var dataPath = regexp.MustCompile(`^/services/data/v(\d\d)\.0(/.*)?$`)
 
+// resource splits a path below /services/data/vNN.0 and then unescapes its
+// parts: an external id may hold a slash.
+func resource(path string) (version string, rest []string, ok bool) {
+	m := dataPath.FindStringSubmatch(path)
+	if m == nil || m[1] < "31" || m[1] > "66" {
+		return "", nil, false
+	}
+	for part := range strings.SplitSeq(strings.Trim(m[2], "/"), "/") {
+		if plain, err := url.PathUnescape(part); err == nil {
+			part = plain
+		}
+		rest = append(rest, part)
+	}
+	return m[1] + ".0", rest, true
+}
+
 // work handles a request under the lock.
 func (o *Org) work(c *call, req Request, hit *fault) answer {
 	o.mu.Lock()
@@ -253,21 +269,25 @@ func (o *Org) UseCalls(n int) {
 
 // dispatch runs a call below /services/data/vNN.0, and counts it by kind.
 func (o *Org) dispatch(c *call, req Request) answer {
-	m := dataPath.FindStringSubmatch(c.path)
-	if m == nil || m[1] < "31" || m[1] > "66" {
+	var ok bool
+	if c.version, c.rest, ok = resource(c.path); !ok {
 		return errorAnswer(notFound())
 	}
-	c.version = m[1] + ".0"
-	c.rest = strings.Split(strings.Trim(m[2], "/"), "/")
 	o.stats.count(req)
 	a, err := o.route(c)
-	if err != nil {
-		if err.Status == 0 { // a row error where the request is that row
-			err.Status = 400
+	switch {
+	case err == nil:
+		return a
+	case err.choices != nil:
+		urls := make([]string, len(err.choices))
+		for i, id := range err.choices {
+			urls[i] = fmt.Sprintf("/services/data/v%s/sobjects/%s/%s", c.version, c.rest[1], id)
 		}
-		return errorAnswer(err)
+		return jsonAnswer(http.StatusMultipleChoices, urls)
+	case err.Status == 0: // a row error where the request is that row
+		err.Status = 400
 	}
-	return a
+	return errorAnswer(err)
 }
 
 func (o *Org) route(c *call) (answer, *Error) {

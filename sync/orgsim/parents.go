@@ -63,7 +63,9 @@ func (o *Org) resolveParent(parent parentRef) (id string, err *Error) {
 	case 0:
 		return "", reject("INVALID_FIELD", fmt.Sprintf("Foreign key external ID: %v not found for field %s in entity %s", parent.given[names[0]], f.Name, t.obj.Name))
 	}
-	return "", ambiguous(f, found)
+	err = ambiguous(f, found)
+	err.choices = nil // it is not the record itself that is ambiguous
+	return "", err
 }
 
 // findKey returns the standing, visible rows with a key.
@@ -95,5 +97,7 @@ func ambiguous(f *Field, found []*row) *Error {
 		ids[i] = r.id
 	}
 	slices.Sort(ids)
-	return reject("DUPLICATE_EXTERNAL_ID", fmt.Sprintf("%s: more than one record found for external id field: [%s]", f.Label, strings.Join(ids, ", ")), f.Name)
+	e := reject("DUPLICATE_EXTERNAL_ID", fmt.Sprintf("%s: more than one record found for external id field: [%s]", f.Label, strings.Join(ids, ", ")), f.Name)
+	e.choices = ids
+	return e
 }

@@ -89,9 +89,7 @@ func (o *Org) locate(t *table, path []string) (*row, *Error) {
 	case 0:
 		return nil, notFound()
 	default:
-		e := ambiguous(f, found)
-		e.Status = 300
-		return nil, e
+		return nil, ambiguous(f, found)
 	}
 }
 
@@ -143,9 +141,6 @@ func (o *Org) saveOne(p *pending, key *Field, emptyStatus int) (answer, *Error) 
 	result := o.result(p, key != nil)
 	switch {
 	case p.err != nil:
-		if p.err.Code == "DUPLICATE_EXTERNAL_ID" {
-			p.err.Status = 300
-		}
 		return answer{}, p.err
 	case p.created:
 		return jsonAnswer(http.StatusCreated, result), nil

@@ -16,6 +16,8 @@ type Error struct {
 	Code    string
 	Message string
 	Fields  []string
+
+	choices []string // ids that a key is ambiguous between
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
