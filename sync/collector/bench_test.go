@@ -36,7 +36,6 @@ func BenchmarkReadNDJSON(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			b.SetBytes(int64(len(text)))
 			for b.Loop() {
 				read := 0
 				for rec, err := range ReadNDJSON(strings.NewReader(text), fileConfig()) {
