@@ -73,10 +73,12 @@ type settings struct {
 	flow   flow
 	domain *url.URL
 	key    *rsa.PrivateKey
+
+	maxBody int64 // tests make it small
 }
 
 func (c Config) validate() (settings, error) {
-	s := settings{Config: c}
+	s := settings{Config: c, maxBody: maxBody}
 	var problems []error
 	var err error
 	if s.domain, err = parseDomain(c.Domain); err != nil {

@@ -29,7 +29,7 @@ import (
 // stays below.
 const maxBody = 128 << 20
 
-var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", maxBody)
+var errTooLarge = errors.New("the answer is too large")
 
 func newWire() *http.Transport {
 	return &http.Transport{
@@ -212,11 +212,11 @@ func (c *Client) exchange(out *http.Request) (*http.Response, []byte, error) {
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, c.cfg.maxBody+1))
 	if err != nil {
 		return resp, nil, fmt.Errorf("the answer broke off after %d bytes: %w", len(body), err)
 	}
-	if len(body) > maxBody {
+	if int64(len(body)) > c.cfg.maxBody {
 		return resp, nil, errTooLarge
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
