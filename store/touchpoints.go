@@ -40,6 +40,8 @@ type Touchpoint struct {
 	PersonField string `json:"person_field,omitempty"`
 	Hash        string `json:"hash"`
 	Delete      bool   `json:"delete,omitempty"` // its basis went: to be deleted
+	// Session is the basis of a journey record; nil for a call's.
+	Session *mapping.Session `json:"session,omitempty"`
 
 	State       State     `json:"state"`
 	WrittenHash string    `json:"written_hash,omitempty"`
@@ -57,7 +59,7 @@ func (t *Touchpoint) MayStand() bool { return t.Sent || t.RecordID != "" }
 
 // desired turns what should stand into a record to keep.
 func desired(journey string, m mapping.Touchpoint) (Touchpoint, error) {
-	t := Touchpoint{Key: m.Key, TaskID: m.TaskID, Journey: journey, Who: m.Who, Values: maps.Clone(m.Values)}
+	t := Touchpoint{Key: m.Key, TaskID: m.TaskID, Journey: journey, Who: m.Who, Session: m.Session, Values: maps.Clone(m.Values)}
 	for field, v := range t.Values {
 		if _, ok := v.(mapping.PersonRef); ok {
 			t.PersonField = field

@@ -3,7 +3,10 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"callpoint/mapping"
 )
@@ -185,4 +188,60 @@ func TestVisitorShowsSessionsAndCalls(t *testing.T) {
 		t.Errorf("unknown visitor: %d, want 404", status)
 	}
 	d.stop()
+}
+
+func TestCaseJourney(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "CALLPOINT_TOUCHPOINTS=journey", "CALLPOINT_START=1440h")
+	d := b.daemon()
+	day := func(back int, clock string) time.Time { return yesterday(clock).AddDate(0, 0, -back) }
+	form := view(visitorA, day(2, "15:05:00"), "https://www.example.com/contact", "")
+	form["type"] = "form"
+	d.send(
+		view(visitorA, day(14, "10:00:00"), "https://www.example.com/?gclid=x&utm_source=google&utm_medium=cpc", "https://www.google.com/"),
+		view(visitorA, day(7, "11:00:00"), "https://www.example.com/", ""),
+		view(visitorA, day(2, "15:00:00"), "https://www.example.com/", ""), form)
+	id := b.task(day(7, "11:10:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
+	d.sync()
+	want := []map[string]any{
+		{"Touchpoint_Position": "FT", "Touchpoint_Type": "Web Visit", "Touchpoint_Source": "Google AdWords", "Marketing_Channel": "Paid Search"},
+		{"Touchpoint_Position": "LC", "Touchpoint_Type": "Call", "Touchpoint_Source": "Web Direct", "Marketing_Channel": "Direct"},
+		{"Touchpoint_Position": "Form", "Touchpoint_Type": "Web Form", "Touchpoint_Source": "Web Direct", "Marketing_Channel": "Direct"},
+	}
+	b.expectJourney(want)
+	b.expect(id, want[1])
+
+	// A session before the first arrives late: it is the first touch now.
+	d.send(view(visitorA, day(20, "10:00:00"), "https://www.example.com/", "https://www.bing.com/"))
+	d.sync()
+	first := map[string]any{"Touchpoint_Position": "FT", "Touchpoint_Type": "Web Visit", "Touchpoint_Source": "Bing", "Marketing_Channel": "Organic Search"}
+	b.expectJourney([]map[string]any{first, want[1], want[2]})
+	d.stop()
+}
+
+// expectJourney compares all touchpoints that stand and have a position, by date. Every
+// one without a position must have counts 0.
+func (b *bench) expectJourney(want []map[string]any) {
+	b.t.Helper()
+	var stand []map[string]any
+	for _, r := range b.org.Records(touchpoints) {
+		if r["bizible2__Touchpoint_Position__c"] != nil {
+			stand = append(stand, r)
+		} else if r["bizible2__Count_First_Touch__c"] != 0.0 || r["bizible2__Count_U_Shaped__c"] != 0.0 {
+			b.t.Errorf("a record without a position counts: %v", r)
+		}
+	}
+	slices.SortFunc(stand, func(x, y map[string]any) int {
+		return strings.Compare(x["bizible2__Touchpoint_Date__c"].(string), y["bizible2__Touchpoint_Date__c"].(string))
+	})
+	if len(stand) != len(want) {
+		b.t.Fatalf("%d touchpoints with a position stand, want %d", len(stand), len(want))
+	}
+	for i, w := range want {
+		for name, v := range w {
+			if got := stand[i]["bizible2__"+name+"__c"]; got != v {
+				b.t.Errorf("touchpoint %d: %s = %v, want %v", i+1, name, got, v)
+			}
+		}
+	}
 }

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"callpoint/mapping"
@@ -70,6 +72,12 @@ func (e *Engine) journey(j store.Journey, earliest time.Time) mapping.Journey {
 		}
 		m.Calls = append(m.Calls, call)
 	}
+	for _, t := range j.Touchpoints {
+		if t.Session != nil && t.MayStand() {
+			m.Standing = append(m.Standing, mapping.Standing{Key: t.Key, Who: t.Who, Session: *t.Session})
+		}
+	}
+	slices.SortFunc(m.Standing, func(a, b mapping.Standing) int { return cmp.Compare(a.Key, b.Key) })
 	return m
 }
 
