@@ -144,7 +144,8 @@ func (f *field) fit(value any) (fitted any, short bool) {
 	if s == "" {
 		return nil, false
 	}
-	return cut(s, f.limit())
+	s, short = cut(s, f.limit())
+	return strings.TrimSpace(s), short
 }
 
 // showTime is a time as Salesforce reads it; the zero time is empty.

@@ -35,14 +35,15 @@ func (s *Settings) newRecord(call *Call, x *Session, o *origin, where place) *re
 
 // touchpoint fills in every mapped field; one without a value is nil, so that Salesforce clears it.
 func (r *record) touchpoint() Touchpoint {
-	t := Touchpoint{Who: r.who, Values: make(map[string]any)}
+	fields := r.s.fieldMap().fields
+	t := Touchpoint{Who: r.who, Values: make(map[string]any, len(fields))}
 	if r.call != nil {
 		t.Key, t.TaskID = callKey(r.call.TaskID), r.call.TaskID
 	} else {
 		t.Key, t.Session = journeyKey(r.session.ID), r.session
 	}
-	for i := range r.s.fieldMap().fields {
-		f := &r.s.fieldMap().fields[i]
+	for i := range fields {
+		f := &fields[i]
 		value, short := f.fit(f.read(r))
 		if short {
 			t.Cut++

@@ -64,13 +64,21 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
+// notInHosts are the ASCII characters that no host contains.
+var notInHosts = func() (not [0x80]bool) {
+	for c := range byte(0x80) {
+		not[c] = c <= ' ' || c == 0x7f || strings.IndexByte("\"%<>\\^{|}`", c) >= 0
+	}
+	return not
+}()
+
 // isHost says whether a text can be a host: a name, an address, or one in brackets.
 func isHost(s string) bool {
 	if s == "" || !utf8.ValidString(s) {
 		return false
 	}
-	for _, c := range s {
-		if c <= ' ' || c == 0x7f || strings.ContainsRune(`"%<>\^{|}`+"`", c) {
+	for _, c := range []byte(s) {
+		if c < 0x80 && notInHosts[c] {
 			return false
 		}
 	}
