@@ -85,6 +85,7 @@ func TestRowErrors(t *testing.T) {
 		{m{"bizible2__Contact__c": contact}, "created", "", ""},
 		{m{"bizible2__Contact__c": contact[:15]}, "created", "", ""},
 		{m{"bizible2__Contact__c": "nonsense"}, "MALFORMED_ID", "Contact: id value of incorrect type: nonsense", "bizible2__Contact__c"},
+		{m{"bizible2__Contact__c": contact[:15] + "ZZZ"}, "MALFORMED_ID", "", "bizible2__Contact__c"}, // the suffix of another id
 		{m{"bizible2__Contact__c": contact[:17] + "?"}, "MALFORMED_ID", "", "bizible2__Contact__c"},
 		{m{"bizible2__Contact__c": lead}, "FIELD_INTEGRITY_EXCEPTION", "Contact: id value of incorrect type: " + lead, "bizible2__Contact__c"},
 		{m{"bizible2__Contact__c": deleted}, "ENTITY_IS_DELETED", "entity is deleted", "bizible2__Contact__c"},
@@ -290,8 +291,15 @@ func TestAllOrNone(t *testing.T) {
 	if len(recs) != 1 || recs[0]["bizible2__Medium__c"] != "before" {
 		t.Errorf("stands: %v", recs)
 	}
+	old := recs[0]["Id"]
+	w.into(w.sendJSON("PATCH", data+"/composite/sobjects", m{"allOrNone": true, "records": []m{
+		{"attributes": m{"type": tp}, "Id": old, extID: "renamed"},
+		{"attributes": m{"type": tp}, "Id": old, "bizible2__Medium__c": strings.Repeat("x", 256)}}}), 200, &rs)
+	if codes(rs) != "ALL_OR_NONE_OPERATION_ROLLED_BACK STRING_TOO_LONG" {
+		t.Errorf("update: %+v", rs)
+	}
 	// The indexes were rolled back, too.
-	if got := codes(w.upsert(tp, m{extID: "new"}, m{extID: "old"})); got != "created ok" {
+	if got := codes(w.upsert(tp, m{extID: "new"}, m{extID: "old"}, m{extID: "renamed"})); got != "created ok created" {
 		t.Errorf("afterwards: %s", got)
 	}
 }

@@ -175,6 +175,15 @@ func TestCompositeAllOrNone(t *testing.T) {
 	if n := len(w.org.Records(tp)); n != 0 {
 		t.Errorf("%d records stand", n)
 	}
+	// Its deletions fail together, too.
+	id := w.insert(tp, m{extID: "z"})
+	out = w.composite(true, sub("d", "DELETE", data+"/composite/sobjects?ids="+id+",oops", nil))
+	if !strings.Contains(string(out[0].Body), "ALL_OR_NONE_OPERATION_ROLLED_BACK") || len(w.org.Records(tp)) != 1 {
+		t.Errorf("deletions: %s", out[0].Body)
+	}
+	if err := w.org.Purge(tp, id); err != nil {
+		t.Fatal(err)
+	}
 	// Without it, the others stand.
 	w.composite(false, sub("a", "PATCH", upsertPath, rows(tp, m{extID: "a"})), sub("b", "PATCH", upsertPath, rows(tp, m{extID: "b"}, long)))
 	if n := len(w.org.Records(tp)); n != 2 {

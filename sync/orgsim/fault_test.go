@@ -131,6 +131,11 @@ func TestFaultRows(t *testing.T) {
 	if got := codes(out[0].rows(t)) + " | " + codes(out[1].rows(t)); got != "UNABLE_TO_LOCK_ROW created UNABLE_TO_LOCK_ROW | created created created" {
 		t.Errorf("composite: %s", got)
 	}
+	w.fault("row=UNABLE_TO_LOCK_ROW") // the composite around does not count
+	out = w.composite(false, sub("c", "PATCH", upsertPath, rows(tp, keys("b", 1)...)))
+	if got := codes(out[0].rows(t)); got != "UNABLE_TO_LOCK_ROW" {
+		t.Errorf("composite, any object: %s", got)
+	}
 	w.fault("row=INACTIVE_OWNER_OR_USER,key=C1,message=a, b")
 	w.upsert(tp, m{extID: "other"}) // has no such key, does not count
 	rs := w.upsert(tp, m{extID: "c0"}, m{extID: "c1"})

@@ -175,8 +175,21 @@ func TestLateVisibility(t *testing.T) {
 	if rec, _ := w.org.Get("Task", id); rec["Subject"] != "late" || rec["SystemModstamp"] != "2026-11-23T17:00:00.000+0000" {
 		t.Errorf("before the commit: %v", rec)
 	}
+	if _, err := w.org.InsertLate("Task", m{"Subject": "other"}, time.Hour); err != nil { // changes nothing for this one
+		t.Fatal(err)
+	}
 	w.clock.advance(time.Minute)
 	if rec, _ := w.org.Get("Task", id); rec["Subject"] != "changed" || rec["SystemModstamp"] != "2026-11-23T17:10:00.000+0000" {
 		t.Errorf("after the commit: %v", rec)
+	}
+	// A change that is seen at once takes what is pending along.
+	if err := w.org.UpdateLate("Task", id, m{"Type": "Call"}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.org.Update("Task", id, m{"Subject": "at once"}); err != nil {
+		t.Fatal(err)
+	}
+	if rec, _ := w.org.Get("Task", id); rec["Subject"] != "at once" || rec["Type"] != "Call" {
+		t.Errorf("after a second change: %v", rec)
 	}
 }

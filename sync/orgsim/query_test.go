@@ -35,6 +35,13 @@ func TestWhere(t *testing.T) {
 	if err := w.org.Delete("Task", deleted); err != nil {
 		t.Fatal(err)
 	}
+	w.insert("Task", m{"Subject": "midnight", "CreatedDate": start.Add(7 * time.Hour)})
+	if got := w.query("SELECT Id FROM Task WHERE CreatedDate = TODAY AND Subject = 'midnight'").TotalSize; got != 0 {
+		t.Error("midnight belongs to the day before")
+	}
+	if err := w.org.Purge("Task", w.org.Records("Task")[5]["Id"].(string)); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct{ where, want string }{
 		{"Subject = 'c3'", "C3"},                          // text ignores case
 		{"subject = 'A1'", "a1"},                          // names too
@@ -125,6 +132,7 @@ func TestOrderAndWindow(t *testing.T) {
 		{"order by CreatedDate limit 2", "a1 b2"},
 		{"ORDER BY CreatedDate LIMIT 2 OFFSET 1", "b2 C3"},
 		{"ORDER BY CreatedDate OFFSET 3", "d4 -"},
+		{"ORDER BY CreatedDate OFFSET 2000", ""},
 		{"ORDER BY Id DESC LIMIT 1", "-"},
 		{"ORDER BY Who.Name NULLS LAST, Subject LIMIT 2", "a1 b2"},
 		{"WHERE TaskSubtype = 'Call' ORDER BY Subject LIMIT 0", ""},
