@@ -29,13 +29,17 @@ type app struct {
 	client *salesforce.Client
 	engine *engine.Engine
 	watch  *monitor.Server
+	geo    *geoIP // nil: none configured
 }
 
 // open wires an app. The store is locked from here to close.
 func (p *program) open(c Config, log *slog.Logger) (*app, error) {
-	settings, err := c.settings()
+	r, err := c.rules()
 	if err != nil {
-		return nil, usage(err)
+		return nil, usage(fmt.Errorf("configuration:\n%w", err))
+	}
+	for _, w := range r.warnings {
+		log.Warn("channel rules", "file", c.Channels, "line", w.Line, "cell", w.Cell, "warning", w.Message)
 	}
 	var calls atomic.Int64
 	sc := c.salesforce()
@@ -58,24 +62,34 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		return nil, failed(err)
 	}
 	e, err := engine.New(engine.Config{
-		Store: s, Org: client, Settings: settings, TaskFilter: c.TaskFilter,
+		Store: s, Org: client, Settings: r.settings, TaskFilter: c.TaskFilter,
 		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,
 		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons,
-		Fingerprint: c.fingerprint(), APICalls: func() int { return int(calls.Load()) },
+		Fingerprint: r.fingerprint, APICalls: func() int { return int(calls.Load()) },
 		Log: log, AtStep: testOnlyAtStep,
 	})
 	if err != nil {
 		client.Close()
 		return nil, errors.Join(err, s.Close())
 	}
-	watch := monitor.New(monitor.Config{Store: s, Engine: e, Interval: c.PollInterval, Now: time.Now, Log: log})
-	return &app{cfg: c, log: log, store: s, client: client, engine: e, watch: watch}, nil
+	a := &app{cfg: c, log: log, store: s, client: client, engine: e}
+	if c.GeoIP != "" {
+		if a.geo, err = openGeoIP(c.GeoIP); err != nil {
+			return nil, errors.Join(usage(err), a.close())
+		}
+	}
+	a.watch = monitor.New(monitor.Config{Store: s, Engine: e, Interval: c.PollInterval, Now: time.Now, Log: log})
+	return a, nil
 }
 
 // close lets go of everything; the store last.
 func (a *app) close() error {
 	a.client.Close()
-	return a.store.Close()
+	var err error
+	if a.geo != nil {
+		err = a.geo.close()
+	}
+	return errors.Join(err, a.store.Close())
 }
 
 // handler is everything that callpoint answers over HTTP.
@@ -83,6 +97,9 @@ func (a *app) handler() (http.Handler, error) {
 	cc := collector.Config{
 		Store: a.store, Retention: a.cfg.Retention, Token: a.cfg.Token.Reveal(),
 		Hosts: a.hosts(), TrustedProxies: a.cfg.TrustedProxies, Log: a.log,
+	}
+	if a.geo != nil {
+		cc.Geo = a.geo.lookup
 	}
 	col, err := collector.New(cc)
 	if err != nil {

@@ -45,6 +45,7 @@ type Config struct {
 	PollOverlap  time.Duration `env:"CALLPOINT_POLL_OVERLAP, default=10m"`
 	Start        startTime     `env:"CALLPOINT_START, default=720h"`
 
+	Vendor         string   `env:"CALLPOINT_VENDOR, default=generic"`
 	TaskFilter     string   `env:"CALLPOINT_TASK_FILTER"`
 	BizibleIDField string   `env:"CALLPOINT_BIZIBLE_ID_FIELD"`
 	CallTime       []string `env:"CALLPOINT_CALL_TIME"`
@@ -60,6 +61,10 @@ type Config struct {
 	IgnoredReferrers  []string      `env:"CALLPOINT_IGNORED_REFERRERS"`
 	BeforeCollection  string        `env:"CALLPOINT_BEFORE_COLLECTION, default=skip"`
 	Retract           string        `env:"CALLPOINT_RETRACT, default=keep"`
+
+	Channels string `env:"CALLPOINT_CHANNELS"`
+	Fields   string `env:"CALLPOINT_FIELDS"`
+	GeoIP    string `env:"CALLPOINT_GEOIP"`
 
 	Touchpoints      string `env:"CALLPOINT_TOUCHPOINTS, default=calls"`
 	Persons          string `env:"CALLPOINT_PERSONS, default=create"`
@@ -150,6 +155,7 @@ func loadConfig(environ []string, envFile string) (Config, error) {
 	if err == nil {
 		c.defaults(env)
 		problems = append(problems, c.validate()...)
+		c.applyVendor()
 	}
 	return c, errors.Join(problems...)
 }
@@ -299,6 +305,7 @@ func (c *Config) validate() (problems []error) {
 		{"CALLPOINT_RETRACT", c.Retract, []string{"keep", "delete"}},
 		{"CALLPOINT_TOUCHPOINTS", c.Touchpoints, []string{"calls", "journey"}},
 		{"CALLPOINT_PERSONS", c.Persons, []string{engine.PersonsCreate, engine.PersonsReuse, engine.PersonsOff}},
+		{"CALLPOINT_VENDOR", c.Vendor, vendorNames()},
 		{"CALLPOINT_LOG_LEVEL", c.LogLevel, []string{"debug", "info", "warn", "error"}},
 		{"CALLPOINT_LOG_FORMAT", c.LogFormat, []string{"text", "json"}},
 	} {
@@ -328,8 +335,16 @@ func (c *Config) listensOnLoopback() bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// settings are the choices that mapping follows.
-func (c *Config) settings() (*mapping.Settings, error) {
+// rules are the choices that mapping follows, and a fingerprint of all that they
+// depend on: a change of it maps every stored call again.
+type rules struct {
+	settings    *mapping.Settings
+	fingerprint string
+	warnings    []mapping.Problem // of the channel rules
+}
+
+// rules reads the files of channel rules and fields anew. Every problem comes at once.
+func (c *Config) rules() (rules, error) {
 	s := mapping.Default()
 	s.SessionTimeout, s.SessionWindow, s.WindowFromStart = c.SessionTimeout, c.SessionWindow, c.SessionWindowFrom == "start"
 	s.ClockSkew, s.UnmatchedHold, s.ChannelCarryover = c.ClockSkew, c.UnmatchedHold, c.ChannelCarryover
@@ -343,14 +358,34 @@ func (c *Config) settings() (*mapping.Settings, error) {
 	if len(c.CallTime) > 0 {
 		s.CallTime = c.CallTime
 	}
-	return s, nil
+	channels, fields := mapping.DefaultChannels(), mapping.DefaultFieldsFile()
+	r := rules{settings: s}
+	var problems []error
+	var err error
+	if c.Channels != "" {
+		if channels, err = os.ReadFile(c.Channels); err == nil {
+			s.Rules, r.warnings, err = mapping.ParseRules(channels)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("CALLPOINT_CHANNELS=%s: %w", c.Channels, err))
+		}
+	}
+	if c.Fields != "" {
+		if fields, err = os.ReadFile(c.Fields); err == nil {
+			s.Fields, err = mapping.ParseFields(fields)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %w", c.Fields, err))
+		}
+	}
+	r.fingerprint = c.fingerprint(channels, fields)
+	return r, errors.Join(problems...)
 }
 
-// fingerprint covers what mapping depends on, so that a change maps every call again.
-func (c *Config) fingerprint() string {
+func (c *Config) fingerprint(channels, fields []byte) string {
 	b, _ := json.Marshal([]any{c.SessionTimeout, c.SessionWindow, c.SessionWindowFrom, c.ClockSkew, c.UnmatchedHold,
 		c.ChannelCarryover, c.OwnDomains, c.IgnoredReferrers, c.BeforeCollection, c.Retract, c.Touchpoints, c.Persons,
-		c.CallCampaign})
+		c.CallCampaign, channels, fields})
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:8])
 }

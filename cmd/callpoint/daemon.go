@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"callpoint/store"
@@ -54,6 +57,7 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 	a.log.Info("callpoint is running", "listen", l.Addr().String(), "store", a.store.Path(), "interval", a.cfg.PollInterval.String())
 	notify(daemon.SdNotifyReady)
 	go a.watchdog(ctx)
+	go a.reload(ctx)
 
 	var runErr, serveErr error
 	select {
@@ -87,6 +91,29 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 		return failed(err)
 	}
 	return nil
+}
+
+// reload reads the rules anew on SIGHUP. Bad ones are refused: the old ones stay.
+func (a *app) reload(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+		r, err := a.cfg.rules()
+		if err != nil {
+			a.log.Error("rules not reloaded: the old ones stay", "err", err)
+			continue
+		}
+		a.engine.Reload(r.settings, r.fingerprint)
+		a.log.Info("rules reloaded")
+		// Its end is told by the engine; only a stop ends the wait early.
+		_, _ = a.engine.Sync(ctx)
+	}
 }
 
 // watchdog tells systemd that the loop makes progress, and stops telling when it does not.

@@ -46,6 +46,13 @@ func TestEveryVariableIsInTheExample(t *testing.T) {
 // Every default that the example shows is the program's own.
 func TestExampleShowsTheDefaults(t *testing.T) {
 	t.Parallel()
+	mapped := func(c Config) string {
+		r, err := c.rules()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.fingerprint
+	}
 	plain, err := loadConfig([]string{"SALESFORCE_DOMAIN=https://example.my.salesforce.com", "CALLPOINT_LOG_FORMAT=json"}, "")
 	if err != nil {
 		t.Fatal(err)
@@ -60,17 +67,18 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 			t.Errorf("%s=%s: %v", name, value, err)
 			continue
 		}
-		if c.fingerprint() != plain.fingerprint() || c.Listen != plain.Listen || c.Retention != plain.Retention ||
+		if mapped(c) != mapped(plain) || c.Vendor != plain.Vendor || c.Listen != plain.Listen || c.Retention != plain.Retention ||
 			c.PollInterval != plain.PollInterval || c.PollOverlap != plain.PollOverlap || c.BatchSize != plain.BatchSize ||
 			c.Start != plain.Start || c.LogLevel != plain.LogLevel || !slices.Equal(c.TrustedProxies, plain.TrustedProxies) ||
 			c.TouchpointObject != plain.TouchpointObject || c.ExternalIDField != plain.ExternalIDField {
 			t.Errorf("config.example.env shows %s=%s, which is not the default", name, value)
 		}
 	}
-	s, err := plain.settings()
+	r, err := plain.rules()
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := r.settings
 	for _, line := range []string{"CALLPOINT_BIZIBLE_ID_FIELD=" + s.BizibleIDField, "CALLPOINT_CALL_TIME=" + strings.Join(s.CallTime, ",")} {
 		if !strings.Contains(read(t, "config.example.env"), "# "+line+"\n") {
 			t.Errorf("config.example.env does not show %s", line)

@@ -93,10 +93,11 @@ type Engine struct {
 	cfg    Config
 	sooner chan chan Report // requests for a cycle now
 
-	mu    sync.Mutex
-	last  Report        // of the last cycle that ended; guarded by mu
-	moved time.Time     // when a step last ended; guarded by mu
-	clock time.Duration // the org's clock minus ours, as last heard; written under mu
+	mu     sync.Mutex
+	last   Report        // of the last cycle that ended; guarded by mu
+	moved  time.Time     // when a step last ended; guarded by mu
+	reload *reload       // rules for the next cycle; guarded by mu
+	clock  time.Duration // the org's clock minus ours, as last heard; written under mu
 
 	fields *mapping.FieldMap // as configured, before the org had its say
 	schema *schema           // nil until the org was described
@@ -180,6 +181,7 @@ func (e *Engine) steps(ctx context.Context, s *Summary) error {
 
 // prepare logs in, makes sure that the store is this org's, and learns its schema.
 func (e *Engine) prepare(ctx context.Context) error {
+	e.adopt()
 	id, err := e.cfg.Org.Login(ctx)
 	if err != nil {
 		return err
@@ -188,6 +190,9 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := e.learn(ctx); err != nil {
+		return err
+	}
+	if err := e.reread(ctx); err != nil {
 		return err
 	}
 	return e.remap(ctx)
