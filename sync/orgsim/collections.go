@@ -102,7 +102,7 @@ func (o *Org) prepare(records []map[string]any, object string, key *Field, updat
 		}
 		t := o.visibleTable(typ)
 		if t == nil {
-			return nil, unsupportedStatus(typ)
+			return nil, unsupportedType(typ)
 		}
 		p, err := o.prepareRow(t, record)
 		if err != nil {
@@ -114,12 +114,6 @@ func (o *Org) prepare(records []map[string]any, object string, key *Field, updat
 		rows[i] = p
 	}
 	return rows, nil
-}
-
-func unsupportedStatus(typ string) *Error {
-	e := unsupportedType(typ)
-	e.Status = 400
-	return e
 }
 
 // prepareRow splits a record into plain fields, parents by external id and Id.

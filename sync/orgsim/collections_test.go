@@ -326,6 +326,13 @@ func TestCreateUpdateDeleteMany(t *testing.T) {
 	if rec, _ := w.org.Get("Lead", lead); rec["Name"] != "C" {
 		t.Errorf("name is %v", rec["Name"])
 	}
+	// Id serves as the key of an upsert, too.
+	w.into(w.sendJSON("PATCH", data+"/composite/sobjects/Lead/Id", rows("Lead",
+		m{"Id": lead[:15], "Title": "Dr"}, m{"LastName": "New", "Company": "Y"}, m{"Id": "00QHs0000000zzz"})), 200, &rs)
+	if codes(rs) != "ok created INVALID_CROSS_REFERENCE_KEY" || rs[0].ID != lead {
+		t.Errorf("by Id: %+v", rs)
+	}
+	w.refused(w.sendJSON("POST", data+"/composite/sobjects", rows("Nope__c", m{})), 400, "INVALID_TYPE", "sObject type 'Nope__c' is not supported")
 	var mixed []m
 	for i := range 11 {
 		mixed = append(mixed, m{"attributes": m{"type": []string{"Lead", tp}[i%2]}, "LastName": "A", "Company": "X"})

@@ -45,6 +45,8 @@ type Request struct {
 	Collection bool   // a write of many rows
 	Sub        bool   // a subrequest of a composite
 	Body       []byte
+
+	ids string // of a delete
 }
 
 // Where a fault drops the connection.
@@ -170,16 +172,17 @@ func (f *fault) matches(req Request) bool {
 		return false
 	case f.RowError == nil:
 		return !req.Sub || f.Status != 0 || f.Code != ""
-	case f.RowError.Key != "" && !hasKey(req.Body, f.RowError.Key):
+	case f.RowError.Key != "" && !req.hasKey(f.RowError.Key):
 		return false
 	}
 	// Rows are refused where they are written, not by the composite around.
 	return req.Op != OpComposite && slices.Contains(opGroups[OpWrite], req.Op)
 }
 
-func hasKey(body []byte, key string) bool {
+// hasKey finds an external id or an Id in a body, a path or a list of ids.
+func (req Request) hasKey(key string) bool {
 	quoted, _ := json.Marshal(key)
-	return strings.Contains(strings.ToLower(string(body)), strings.ToLower(string(quoted)))
+	return strings.Contains(fold(string(req.Body)), fold(string(quoted))) || strings.Contains(fold(req.Path+"/"+req.ids), fold(key))
 }
 
 // answer is what the fault says in place of the org, or nil.
@@ -261,7 +264,7 @@ var defaultMessages = map[string]string{
 
 // requestOf names the operation of a call.
 func requestOf(c *call) Request {
-	req := Request{Op: OpOther, Method: c.method, Path: c.path, Sub: c.sub, Body: c.body}
+	req := Request{Op: OpOther, Method: c.method, Path: c.path, Sub: c.sub, Body: c.body, ids: c.query.Get("ids")}
 	_, rest, ok := resource(c.path)
 	if !ok {
 		switch strings.TrimSuffix(c.path, "/") {

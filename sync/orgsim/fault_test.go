@@ -147,6 +147,13 @@ func TestFaultRows(t *testing.T) {
 	if w.into(w.send("DELETE", data+"/composite/sobjects?ids="+id, ""), 200, &rs); codes(rs) != "UNABLE_TO_LOCK_ROW" || rs[0].Errors[0].Message != "unable to obtain exclusive access to this record" {
 		t.Errorf("delete: %+v", rs)
 	}
+	w.fault("op=delete,row=UNABLE_TO_LOCK_ROW,key=" + id)
+	w.refused(w.send("DELETE", data+"/sobjects/"+tp+"/"+id, ""), 400, "UNABLE_TO_LOCK_ROW", "exclusive access")
+	other := w.org.Records(tp)[1]["Id"].(string)
+	w.fault("op=delete,row=UNABLE_TO_LOCK_ROW,key=" + id)
+	if w.into(w.send("DELETE", data+"/composite/sobjects?ids="+other+","+id, ""), 200, &rs); codes(rs) != "ok UNABLE_TO_LOCK_ROW" {
+		t.Errorf("delete by key: %+v", rs)
+	}
 	w.fault("row=UNABLE_TO_LOCK_ROW")
 	w.refused(w.sendJSON("PATCH", data+"/sobjects/"+tp+"/"+id, m{}), 400, "UNABLE_TO_LOCK_ROW", "exclusive access")
 }
@@ -162,6 +169,11 @@ func TestFaultSubrequests(t *testing.T) {
 	}
 	if n := len(w.org.Records(tp)); n != 1 {
 		t.Errorf("%d records", n)
+	}
+	w.fault("op=upsert,nth=1,status=500,applied")
+	out = w.composite(false, sub("c", "PATCH", upsertPath, rows(tp, keys("c", 1)...)))
+	if n := len(w.org.Records(tp)); n != 2 || out[0].HTTPStatusCode != 500 || string(out[0].Body) != "null" {
+		t.Errorf("applied, then 500: %d records, %+v", n, out)
 	}
 	if a := w.sendJSON("PATCH", upsertPath, rows(tp, m{extID: "x"})); a.err == nil {
 		t.Errorf("not dropped: %d", a.status)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +107,7 @@ func (w *world) into(a answer, status int, v any) {
 	if a.err != nil || a.status != status {
 		w.Fatalf("status %d, want %d: %s (err %v)", a.status, status, a.text, a.err)
 	}
+	reflect.ValueOf(v).Elem().SetZero() // nothing may be left of an earlier answer
 	if err := json.NewDecoder(bytes.NewReader([]byte(a.text))).Decode(v); err != nil {
 		w.Fatalf("%v in %s", err, a.text)
 	}

@@ -158,32 +158,29 @@ func sleep(r *http.Request, d time.Duration) bool {
 }
 
 func (o *Org) write(w http.ResponseWriter, a answer) {
-	h := w.Header()
-	for k, v := range a.header {
-		h[k] = v
-	}
-	if a.contentType != "" {
-		h.Set("Content-Type", a.contentType)
-	}
-	h.Set("Date", o.cfg.Now().UTC().Format(http.TimeFormat))
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
-	if a.status == http.StatusNoContent {
-		h.Del("Content-Length")
-		h.Del("Content-Type")
-	}
-	w.WriteHeader(a.status)
+	o.writeHead(w, a)
 	w.Write(a.body)
 }
 
 // truncate announces the whole body, sends half and cuts the connection.
 func (o *Org) truncate(w http.ResponseWriter, a answer) {
-	h := w.Header()
-	h.Set("Content-Type", a.contentType)
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
-	w.WriteHeader(a.status)
+	o.writeHead(w, a)
 	w.Write(a.body[:len(a.body)/2])
 	http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+func (o *Org) writeHead(w http.ResponseWriter, a answer) {
+	h := w.Header()
+	for k, v := range a.header {
+		h[k] = v
+	}
+	h.Set("Date", o.cfg.Now().UTC().Format(http.TimeFormat))
+	if a.status != http.StatusNoContent {
+		h.Set("Content-Type", a.contentType)
+		h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	w.WriteHeader(a.status)
 }
 
 func (a *answer) setHeaders(more map[string]string) {

@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -263,16 +262,4 @@ func (o *Org) export(obj *Object, rec map[string]any) map[string]any {
 		out[f.Name] = plain(f, o.value(f, rec))
 	}
 	return out
-}
-
-// Objects lists the names of all objects, sorted.
-func (o *Org) Objects() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var names []string
-	for t := range maps.Values(o.tables) {
-		names = append(names, t.obj.Name)
-	}
-	slices.Sort(names)
-	return names
 }

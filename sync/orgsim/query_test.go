@@ -43,34 +43,40 @@ func TestWhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ where, want string }{
-		{"Subject = 'c3'", "C3"},                          // text ignores case
-		{"subject = 'A1'", "a1"},                          // names too
-		{"Subject != 'a1'", "- C3 b2 d4"},                 // != holds for null
-		{"Subject <> 'a1'", "- C3 b2 d4"},                 //
-		{"Subject = null", "-"},                           //
-		{"Subject = ''", "-"},                             // empty text is null
-		{"Subject != NULL", "C3 a1 b2 d4"},                //
-		{"Subject > 'b2'", "C3 d4"},                       //
-		{"Subject <= 'b2'", "a1 b2"},                      //
-		{"Subject IN ('a1','B2')", "a1 b2"},               //
-		{"Subject IN ('a1', null)", "- a1"},               //
-		{"Subject NOT IN ('a1','b2')", "- C3 d4"},         //
-		{"Subject LIKE '%3'", "C3"},                       //
-		{"Subject LIKE '_4'", "d4"},                       //
-		{"(NOT Subject LIKE '%3')", "- a1 b2 d4"},         //
-		{"NOT Subject = 'a1'", "- C3 b2 d4"},              //
-		{"CallDurationInSeconds = 60", "a1 d4"},           //
-		{"CallDurationInSeconds > 60", "b2"},              //
-		{"CallDurationInSeconds >= 60.0", "a1 b2 d4"},     //
-		{"CallDurationInSeconds < 60", ""},                //
-		{"CallDurationInSeconds IN (90, 91)", "b2"},       //
-		{"IsClosed = false AND Subject = 'a1'", "a1"},     // derived fields filter
-		{"IsDeleted = true", ""},                          // query never shows it
-		{"ActivityDate = 2026-11-23", "a1"},               //
-		{"ActivityDate < 2026-11-23", "b2"},               //
-		{"ActivityDate = TODAY", "a1"},                    //
-		{"ActivityDate = YESTERDAY", "b2"},                //
-		{"ActivityDate = LAST_N_DAYS:3", "a1 b2"},         //
+		{"Subject = 'c3'", "C3"},                      // text ignores case
+		{"subject = 'A1'", "a1"},                      // names too
+		{"Subject != 'a1'", "- C3 b2 d4"},             // != holds for null
+		{"Subject <> 'a1'", "- C3 b2 d4"},             //
+		{"Subject = null", "-"},                       //
+		{"Subject = ''", "-"},                         // empty text is null
+		{"Subject != NULL", "C3 a1 b2 d4"},            //
+		{"Subject > 'b2'", "C3 d4"},                   //
+		{"Subject <= 'b2'", "a1 b2"},                  //
+		{"Subject IN ('a1','B2')", "a1 b2"},           //
+		{"Subject IN ('a1', null)", "- a1"},           //
+		{"Subject NOT IN ('a1','b2')", "- C3 d4"},     //
+		{"Subject LIKE '%3'", "C3"},                   //
+		{"Subject LIKE '_4'", "d4"},                   //
+		{"(NOT Subject LIKE '%3')", "- a1 b2 d4"},     //
+		{"NOT Subject = 'a1'", "- C3 b2 d4"},          //
+		{"CallDurationInSeconds = 60", "a1 d4"},       //
+		{"CallDurationInSeconds > 60", "b2"},          //
+		{"CallDurationInSeconds >= 60.0", "a1 b2 d4"}, //
+		{"CallDurationInSeconds < 60", ""},            //
+		{"CallDurationInSeconds IN (90, 91)", "b2"},   //
+		{"IsClosed = false AND Subject = 'a1'", "a1"}, // derived fields filter
+		{"IsDeleted = true", ""},                      // query never shows it
+		{"ActivityDate = 2026-11-23", "a1"},           //
+		{"ActivityDate < 2026-11-23", "b2"},           //
+		{"ActivityDate = TODAY", "a1"},                //
+		{"ActivityDate = YESTERDAY", "b2"},            //
+		{"ActivityDate = LAST_N_DAYS:3", "a1 b2"},     //
+		{"ActivityDate < TOMORROW", "a1 b2"},
+		{"ActivityDate = NEXT_N_DAYS:2", ""},
+		{"ActivityDate > LAST_MONTH", "a1 b2"},
+		{"ActivityDate <= LAST_MONTH", ""},
+		{"ActivityDate = THIS_YEAR", "a1 b2"},
+		{"ActivityDate IN (YESTERDAY, 2026-11-23)", "a1 b2"},
 		{"ActivityDate > TODAY", ""},                      //
 		{"CreatedDate >= 2026-11-23T17:03:00Z", "- d4"},   //
 		{"CreatedDate = 2026-11-23T17:03:00.900Z", "d4"},  // milliseconds do not count
@@ -273,6 +279,14 @@ func TestQueryErrors(t *testing.T) {
 		{"SELECT Id FROM Task WHERE Subject = \"a\"", "MALFORMED_QUERY", "unexpected token: '\"'"},
 		{"SELECT Id FROM Task WHERE Subject = a", "MALFORMED_QUERY", "unexpected token: 'a'"},
 		{"SELECT Id FROM Task WHERE Subject == 'a'", "MALFORMED_QUERY", "unexpected token: '='"},
+		{"SELECT Id FROM Task WHERE CreatedDate = LAST_N_DAYS:x", "MALFORMED_QUERY", "unexpected token: 'x'"},
+		{"SELECT Id FROM Task WHERE Subject NOT LIKE 'x'", "MALFORMED_QUERY", "unexpected token: 'LIKE'"},
+		{"SELECT Id FROM Task WHERE Subject 'x'", "MALFORMED_QUERY", "unexpected token: 'x'"},
+		{"SELECT Id FROM Task ORDER BY Id NULLS", "MALFORMED_QUERY", "unexpected token: <EOF>"},
+		{"SELECT Id FROM Task ORDER BY COUNT()", "MALFORMED_QUERY", "unexpected token: <EOF>"},
+		{"SELECT Id FROM Task ORDER BY COUNT(Id)", "MALFORMED_QUERY", "Ordered field must be grouped or aggregated: Id"},
+		{"SELECT COUNT(), Id FROM Task", "MALFORMED_QUERY", "unexpected token: ','"},
+		{"SELECT Id FROM Task WHERE Subject = ~", "MALFORMED_QUERY", "unexpected token: '~'"},
 		{"SELECT Id FROM Task LIMIT -1", "MALFORMED_QUERY", "unexpected token: '-1'"},
 		{"SELECT Id FROM Task LIMIT 5 ORDER BY Id", "MALFORMED_QUERY", "unexpected token: 'ORDER'"},
 		{"SELECT Id FROM Task OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000"},

@@ -49,7 +49,11 @@ func (o *Org) sobjects(c *call) (answer, *Error) {
 	case "GET":
 		return o.getOne(c, t, r)
 	case "DELETE":
-		if err := o.deleteRow(&pending{id: r.id}); err != nil {
+		err := c.rowError(r.id)
+		if err == nil {
+			err = o.deleteRow(&pending{id: r.id})
+		}
+		if err != nil {
 			return answer{}, err
 		}
 		o.stats.Deleted++
