@@ -161,19 +161,15 @@ func (o *Org) subrequest(outer *call, sr subrequest, bodies map[string]any) answ
 	if req.Op == OpComposite || req.Op == OpLogin {
 		return errorAnswer(notFound())
 	}
-	if hit := o.match(c, req); hit != nil {
-		a := o.dispatchIf(hit.Applied, c, req)
-		if canned := hit.answer(); canned != nil {
+	var canned *answer
+	if hit := o.match(c, req); hit != nil { // only faults with an answer match here
+		if canned = hit.answer(); !hit.Applied {
 			return *canned
 		}
-		return a
 	}
-	return o.dispatch(c, req)
-}
-
-func (o *Org) dispatchIf(wanted bool, c *call, req Request) (a answer) {
-	if wanted {
-		a = o.dispatch(c, req)
+	a := o.dispatch(c, req)
+	if canned != nil {
+		return *canned
 	}
 	return a
 }
