@@ -19,7 +19,7 @@ func TestBudget(t *testing.T) {
 		if op != "query" {
 			t.Errorf("asked for %s", op)
 		}
-		if asked++; asked > 2 {
+		if asked++; asked > 1 {
 			return spent
 		}
 		return nil
@@ -29,11 +29,12 @@ func TestBudget(t *testing.T) {
 			counted++
 		}
 	}
-	// Two attempts pass, the third is denied: the denial comes back as it is.
+	// One attempt passes, the next is denied: the denial comes back as it is,
+	// and at once.
 	if err := query(newClient(t, config)); err != spent {
 		t.Errorf("got %v, want the very error", err)
 	}
-	if asked != 3 || counted != 2 || len(s.requests()) != 2 {
+	if asked != 2 || counted != 1 || len(s.requests()) != 1 {
 		t.Errorf("asked %d, counted %d, sent %d", asked, counted, len(s.requests()))
 	}
 }

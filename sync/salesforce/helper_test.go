@@ -84,8 +84,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.calls = append(s.calls, r.Method+" "+r.URL.Path)
 	s.bodies = append(s.bodies, string(body))
+	api := s.api
 	s.mu.Unlock()
-	s.api(w, r)
+	api(w, r)
 }
 
 func (s *server) logins() int { s.mu.Lock(); defer s.mu.Unlock(); return len(s.forms) }
@@ -97,6 +98,8 @@ func (s *server) setToken(f func(http.ResponseWriter, map[string]string) bool) {
 	defer s.mu.Unlock()
 	s.token = f
 }
+
+func (s *server) setAPI(api http.HandlerFunc) { s.mu.Lock(); defer s.mu.Unlock(); s.api = api }
 
 func (s *server) requests() []string {
 	s.mu.Lock()

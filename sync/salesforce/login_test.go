@@ -181,6 +181,12 @@ func TestLoginRefusedIsNotHammered(t *testing.T) {
 	if err := query(c); err != nil {
 		t.Errorf("after the pause: %v", err)
 	}
+	// A success forgives: the next refusal counts as the first.
+	refused = true
+	s.setAPI(func(w http.ResponseWriter, _ *http.Request) { expired(w) })
+	if e := mustError(t, query(c)); e.Code != "invalid_grant" || e.RetryAfter != 15*time.Minute {
+		t.Errorf("refused after a success: %+v", e)
+	}
 }
 
 func TestLoginTransient(t *testing.T) {
@@ -262,7 +268,9 @@ func TestLoginCanceled(t *testing.T) {
 		<-gone
 		return true
 	}
-	c := s.client(t)
+	config := s.config()
+	config.RequestTimeout = time.Hour
+	c := newClient(t, config)
 	ctx, cancel := context.WithCancel(context.Background())
 	leader := make(chan error)
 	go func() {

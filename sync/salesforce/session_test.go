@@ -130,7 +130,9 @@ func TestRenewalCanceled(t *testing.T) {
 		<-gone
 		return true
 	}
-	_, err := s.client(t).Query(ctx, "SELECT Id FROM Task", QueryOptions{})
+	config := s.config()
+	config.RequestTimeout = time.Hour
+	_, err := newClient(t, config).Query(ctx, "SELECT Id FROM Task", QueryOptions{})
 	if Classify(err) != Canceled {
 		t.Errorf("got %v, %v", err, Classify(err))
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -256,7 +257,15 @@ func TestUntrustedCertificate(t *testing.T) {
 
 func TestAnswerTooLarge(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, answer(`{"totalSize":0,"done":true,"records":[],"padding":"`+strings.Repeat("x", 2000)+`"}`))
+	// It never ends: unless the client hangs up, the server cannot close.
+	s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"totalSize":0,"done":true,"records":[],"padding":"`)
+		for {
+			if _, err := io.WriteString(w, strings.Repeat("x", 4096)); err != nil {
+				return
+			}
+		}
+	})
 	c := s.client(t)
 	c.cfg.maxBody = 1000
 	if err := query(c); Classify(err) != NarrowQuery || len(s.requests()) != 1 {
@@ -334,5 +343,16 @@ func TestConnectionsAreNotLeaked(t *testing.T) {
 	case <-allClosed:
 	case <-time.After(10 * time.Second):
 		t.Error("connections stay open after Close")
+	}
+}
+
+// Parse errors and others carry the URL, and with it the query.
+func TestErrorsWithoutURL(t *testing.T) {
+	t.Parallel()
+	cl := &call{client: newServer(t, nil).client(t), op: "query"}
+	inner := &url.Error{Op: "Get", URL: "https://x.example/?q=SELECT+secret", Err: io.ErrUnexpectedEOF}
+	err := cl.failure(context.Background(), &url.Error{Op: "Get", URL: inner.URL, Err: inner})
+	if err.Error() != "query: unexpected EOF" || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -142,37 +142,33 @@ func TestUpsertReference(t *testing.T) {
 	}
 }
 
+// Twelve batches are three calls. When the second fails the third is not made,
+// and every row knows what is known of it.
 func TestUpsertManyBatches(t *testing.T) {
 	t.Parallel()
-	n := 0
 	s := compositeServer(t, func(_, uri string, _ map[string]string, body json.RawMessage) (int, string) { return 200, echo(body) }, nil)
-	inner := s.api
-	s.api = func(w http.ResponseWriter, r *http.Request) {
-		if n++; n == 2 {
-			refuse(w, 403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
-			return
-		}
-		inner(w, r)
-	}
+	s.setAPI(sequence(s.api, status(500)))
+	config := s.config()
+	config.Retries = -1
 	var batches []Batch
 	for i := range 12 {
 		batches = append(batches, batch("Lead", fmt.Sprintf("new%d", i)))
 	}
-	results, err := s.client(t).Upsert(context.Background(), batches)
-	if e := mustError(t, err); e.Code != "REQUEST_LIMIT_EXCEEDED" || Classify(err) != StopCalls {
+	results, err := newClient(t, config).Upsert(context.Background(), batches)
+	if e := mustError(t, err); e.Status != 500 || Classify(err) != Retry || !e.Unknown {
 		t.Errorf("got %v", err)
 	}
 	if len(s.requests()) != 2 {
 		t.Errorf("%d requests: the third must wait", len(s.requests()))
 	}
 	for i, r := range results {
-		switch {
-		case i < 5 && (r[0].Err != nil || r[0].ID == ""):
-			t.Errorf("batch %d was written: %+v", i, r)
-		case i >= 5 && (r[0].Err == nil || Classify(r[0].Err) != StopCalls || r[0].Err.Unknown):
-			t.Errorf("batch %d was not written: %+v", i, r)
-		case i >= 10 && !strings.Contains(r[0].Err.Error(), "not sent"):
-			t.Errorf("batch %d: %v", i, r[0].Err)
+		switch e := r[0].Err; {
+		case i < 5:
+			if e != nil || r[0].ID == "" {
+				t.Errorf("batch %d was written: %+v", i, r)
+			}
+		case Classify(e) != Retry || e.Unknown != (i < 10) || strings.Contains(e.Error(), "not sent") != (i >= 10):
+			t.Errorf("batch %d: %+v", i, e)
 		}
 	}
 }
