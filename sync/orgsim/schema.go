@@ -9,7 +9,7 @@ import (
 )
 
 // A Field is one column, with the names that a describe gives its properties.
-// The zero value refuses writes; AddField fills in what follows from the type.
+// AddField fills in what follows from the name and the type.
 type Field struct {
 	Name, Label string
 	// Type is one of id, string, textarea, picklist, combobox, phone, email,
