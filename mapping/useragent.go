@@ -17,7 +17,7 @@ var browserTokens = []struct{ token, name string }{
 	{"MSIE ", "Internet Explorer"}, {"Safari/", "Safari"}, {"AppleWebKit/", "Safari"},
 }
 
-// browserOf names the browser and its version: "Chrome (119.0.0.0)". What is not known is empty.
+// browserOf names the browser and its version: "Chrome (119.0)". What is not known is empty.
 func browserOf(userAgent string) string {
 	ua := fold(userAgent, maxUserAgent)
 	if strings.Contains(ua, "Trident/") && !strings.Contains(ua, "MSIE ") {
@@ -88,11 +88,18 @@ func after(ua string, tokens ...string) string {
 	return ""
 }
 
-// leadingVersion is the version that a text begins with: digits, with dots or underscores between.
+// leadingVersion is the version that a text begins with, major and minor alone, with the dot or
+// underscore that stands between them: "Chrome (65.0)", as Marketo Measure has it.
 func leadingVersion(s string) string {
 	end := 0
-	for end < len(s) && ('0' <= s[end] && s[end] <= '9' || end > 0 && (s[end] == '.' || s[end] == '_')) {
-		end++
+	for seps := 0; end < len(s); end++ {
+		if end > 0 && (s[end] == '.' || s[end] == '_') {
+			if seps++; seps == 2 {
+				break
+			}
+		} else if s[end] < '0' || '9' < s[end] {
+			break
+		}
 	}
 	return strings.TrimRight(s[:end], "._")
 }
