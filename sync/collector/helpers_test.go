@@ -28,6 +28,7 @@ type memory struct {
 	events map[eventKey]mapping.Event
 	visits map[visitKey]mapping.Visit
 	calls  int
+	handed int // records given to Add
 	err    error
 	hold   chan struct{} // if set, Add waits until it is closed
 	inside chan struct{} // if set, Add says that it waits
@@ -47,6 +48,7 @@ func (m *memory) Add(ctx context.Context, events []mapping.Event, visits []mappi
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls++
+	m.handed += len(events) + len(visits)
 	if m.err != nil {
 		return 0, m.err
 	}

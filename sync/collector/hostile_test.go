@@ -39,7 +39,7 @@ var hostile = []struct {
 	{"a known key twice", `{"url":"https://x/","url":"https://y/"}`, "", "", 400},
 	{"the same key escaped", `{"url":"https://x/","u\u0072l":"https://y/"}`, "", "", 400},
 	{"keys in capitals", strings.ToUpper(view()), "", "", 400},
-	{"100,000 keys", "{" + manyKeys(10000) + "}", "", "", 400},
+	{"20,000 keys", "{" + manyKeys(20000) + "}", "", "", 400},
 	{"an endless line", `{"url":"https://x/` + strings.Repeat("a", 2<<20), "", "", 400},
 	{"an endless key", `{"` + strings.Repeat("a", 2<<20) + `":1}`, "", "", 400},
 	{"an endless number", view("sequence", strings.Repeat("9", 200000)), "", "", 400},

@@ -1,8 +1,10 @@
 package collector
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -95,8 +97,8 @@ func TestBodyForms(t *testing.T) {
 			if status != 200 || got.Accepted != c.accepted || got.Repeated != c.repeated || fmt.Sprint(lines) != fmt.Sprint(c.lines) {
 				t.Errorf("%d %+v, want accepted %d, repeated %d, rejected lines %v", status, got, c.accepted, c.repeated, c.lines)
 			}
-			if s.store.calls != 1 || s.store.count() != c.accepted {
-				t.Errorf("%d calls of Add, %d records stored", s.store.calls, s.store.count())
+			if s.store.calls != 1 || s.store.handed != c.accepted || s.store.count() != c.accepted {
+				t.Errorf("%d calls of Add with %d records, %d stored", s.store.calls, s.store.handed, s.store.count())
 			}
 		})
 	}
@@ -203,6 +205,7 @@ func TestRejectedRecords(t *testing.T) {
 		{"events", `{"url":"https://x/","url":"https://y/"}`, "url: this key stands there twice"},
 		{"events", `{"x":1,"\u0078":2}`, "x: this key stands there twice"},
 		{"events", `{"x":{"y":1,"y":2}}`, "y: this key stands there twice"},
+		{"events", view()[:len(view())-1] + "," + manyKeys(125) + "}", "an object with more than 128 keys"},
 		{"events", `[]x`, "not JSON: unexpected 'x' after the array; what follows was not read"},
 		{"events", `nonsense`, "not a JSON object"},
 		{"events", `{"a":tru}`, "not JSON: unexpected 't' at byte 6"},
@@ -408,5 +411,32 @@ func TestRequestsBeyondTheLimitAreTurnedAway(t *testing.T) {
 	close(s.store.hold)
 	if status := <-done; status != 200 {
 		t.Errorf("the first: %d", status)
+	}
+}
+
+// Values of records stay out of the log, whatever goes wrong.
+func TestLogHoldsNoValues(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := serve(t, func(c *Config) {
+		c.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.Token = "canary-token"
+	})
+	bearer := []string{"Authorization", "Bearer canary-token"}
+	body := view("url", `"https://x/?a=canary"`, "bizible_id", `"canary"`, "ip", `"203.0.113.7"`)
+	for _, err := range []error{nil, storeError(507), errors.New("disk on fire")} {
+		s.store.err = err
+		s.post(t, "/v1/events", body+"\n"+`{"canary":`, bearer...)
+		s.request(t, "GET", browserPath("_biz_u", "canary"), "", "X-Forwarded-For", "203.0.113.7")
+		s.request(t, "GET", browserPath("_biz_t", "canary"), "")
+		s.post(t, "/v1/events", body, append(bearer, "Content-Encoding", "gzip")...)
+	}
+	if !strings.Contains(log.String(), "disk on fire") {
+		t.Error("the store's error is not in the log")
+	}
+	for _, bad := range []string{"canary", "203.0.113", "127.0.0.1"} {
+		if strings.Contains(log.String(), bad) {
+			t.Errorf("the log holds %s:\n%s", bad, log.String())
+		}
 	}
 }
