@@ -22,9 +22,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	gosf "github.com/k-capehart/go-salesforce/v2"
-
 	"github.com/hashicorp/go-retryablehttp"
+	gosf "github.com/k-capehart/go-salesforce/v2"
 )
 
 const (
