@@ -215,7 +215,7 @@ func TestOrgLimitsAndRefusals(t *testing.T) {
 		t.Errorf("%d refused logins", n)
 	}
 
-	org, url = newOrg(t, orgsim.Config{TriggerCPUPerRecord: 100 * time.Millisecond})
+	_, url = newOrg(t, orgsim.Config{TriggerCPUPerRecord: 100 * time.Millisecond})
 	batch := salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key}
 	for i := range 200 {
 		batch.Records = append(batch.Records, map[string]any{key: fmt.Sprint(i)})
