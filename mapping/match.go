@@ -117,10 +117,7 @@ func isFrozen(c *Call, prunedBefore time.Time) bool {
 	default:
 		return false
 	}
-	if shot.Session != nil {
-		return shot.Session.StartedAt.Before(prunedBefore)
-	}
-	return c.At.Before(prunedBefore)
+	return shot.Since.Before(prunedBefore)
 }
 
 // callsByTime gives the order in which calls claim sessions: by time, then by Task id.

@@ -64,7 +64,7 @@ func (r *resolver) placeAll() {
 	}
 	// What retention dropped came before all that is left.
 	hadFirst, hadLead := r.j.PrunedSessions > 0, !r.j.PrunedForm.IsZero()
-	for i := range r.matches {
+	for _, i := range r.byTime {
 		m := &r.matches[i]
 		switch {
 		case m.call.Visitor == "":

@@ -12,11 +12,8 @@ import (
 func (s *Settings) Prune(j *Journey, before time.Time) {
 	r := resolver{s: s, j: j, sites: siteCache{}, sessions: s.Sessions(j.Visitor, j.Events, j.Visits)}
 	r.classifyAll()
-	for _, x := range slices.Backward(r.sessions) {
-		if x.StartedAt.Before(before) && !x.EndedAt.Before(before) {
-			before = x.StartedAt
-		}
-	}
+	visits := latestVisits(j.Visits)
+	before = r.lineBefore(visits, before)
 	if !before.After(j.PrunedBefore) {
 		return
 	}
@@ -30,17 +27,27 @@ func (s *Settings) Prune(j *Journey, before time.Time) {
 			j.PrunedForm = x.FormAt
 		}
 	}
-	var events []Event
-	for _, e := range j.Events {
-		if !e.At.Before(before) {
-			events = append(events, e)
+	j.Events = slices.DeleteFunc(slices.Clone(j.Events), func(e Event) bool { return e.At.Before(before) })
+	j.Visits = slices.DeleteFunc(visits, func(v Visit) bool { return v.StartedAt.Before(before) })
+	j.PrunedBefore = before
+}
+
+// lineBefore moves a time back until it lies within no session and no finished visit.
+func (r *resolver) lineBefore(visits []Visit, line time.Time) time.Time {
+	for {
+		was := line
+		for _, x := range slices.Backward(r.sessions) {
+			if x.StartedAt.Before(line) && !x.EndedAt.Before(line) {
+				line = x.StartedAt
+			}
+		}
+		for _, v := range visits { // a visit that the next one cut still absorbs events
+			if v.StartedAt.Before(line) && !v.EndedAt.Before(line) {
+				line = v.StartedAt
+			}
+		}
+		if line.Equal(was) {
+			return line
 		}
 	}
-	var visits []Visit
-	for _, v := range j.Visits {
-		if !v.StartedAt.Before(before) {
-			visits = append(visits, v)
-		}
-	}
-	j.Events, j.Visits, j.PrunedBefore = events, visits, before
 }

@@ -99,8 +99,12 @@ func (r *resolver) snapshot(m *match, out *Resolution) *Snapshot {
 	if m.frozen || m.reason == TaskDeleted {
 		return m.call.Snapshot
 	}
+	since := m.call.At
+	if m.session >= 0 {
+		since = r.sessions[m.session].StartedAt
+	}
 	return &Snapshot{
-		Visitor: m.call.Visitor, Reason: m.reason, Session: out.Session,
+		Visitor: m.call.Visitor, Reason: m.reason, Session: out.Session, Since: since,
 		FirstTouch: m.place.first, LeadCreate: m.place.lead,
 		Distance: out.Distance, Detail: out.Detail,
 	}

@@ -188,6 +188,7 @@ func (b *sessionizer) open(x Session) {
 	}
 	clear(b.seen)
 	clear(b.tags)
+	b.previous = ""
 }
 
 // note remembers a view for the rules that look back within the session.

@@ -69,6 +69,7 @@ func TestSessionRules(t *testing.T) {
 		{"4 null is no referrer", first + "12:10:00 view https://www.example.com/other from null", "12:00-12:10 2"},
 		{"5 single-page app", first + "12:10:00 view https://www.example.com/app from https://www.google.com/", "12:00-12:10 2"},
 		{"5 looks at the previous view only", first + "12:05:00 view https://www.example.com/a\n12:10:00 view https://www.example.com/b from https://www.google.com/", "12:00-12:05 2; 12:10-12:10 1"},
+		{"5 looks no further than the session", first + "13:00:00 form https://www.example.com/contact\n13:01:00 view https://www.example.com/ from https://www.google.com/", "12:00-12:00 1; 13:00-13:00 0; 13:01-13:01 1"},
 		{"6 external referrer", first + "12:10:00 view https://www.example.com/ from https://www.linkedin.com/", "12:00-12:00 1; 12:10-12:10 1"},
 		{"6 old tags do not hold it back", "12:00:00 view https://www.example.com/?utm_source=mail\n12:10:00 view https://www.example.com/?utm_source=mail from https://www.bing.com/", "12:00-12:00 1; 12:10-12:10 1"},
 		{"a form is activity", first + "12:20:00 form https://www.example.com/contact\n12:45:00 view https://www.example.com/thanks", "12:00-12:45 2"},

@@ -105,13 +105,16 @@ type Call struct {
 
 // Snapshot keeps what a call needs once its visitor's events are gone.
 type Snapshot struct {
-	Visitor    string   `json:"bizible_id"` // the snapshot says nothing of a call whose id was corrected since
-	Reason     Reason   `json:"reason"`
-	Session    *Session `json:"session,omitempty"`
-	FirstTouch bool     `json:"first_touch"` // its session, or the call itself, is the visitor's first touch
-	LeadCreate bool     `json:"lead_creation"`
-	Distance   int64    `json:"distance_seconds,omitempty"`
-	Detail     string   `json:"detail,omitempty"`
+	Visitor string   `json:"bizible_id"` // the snapshot says nothing of a call whose id was corrected since
+	Reason  Reason   `json:"reason"`
+	Session *Session `json:"session,omitempty"`
+	// Since is the start of the session that the call falls in, else the call's time. Once
+	// events from then are pruned, the snapshot alone decides.
+	Since      time.Time `json:"since"`
+	FirstTouch bool      `json:"first_touch"` // its session, or the call itself, is the visitor's first touch
+	LeadCreate bool      `json:"lead_creation"`
+	Distance   int64     `json:"distance_seconds,omitempty"`
+	Detail     string    `json:"detail,omitempty"`
 }
 
 // Reason answers "why is this call (not) tied to a web session".

@@ -1,0 +1,445 @@
+package mapping
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// byKey gives touchpoints by key, as Salesforce has them: in no order.
+func byKey(t *testing.T, list []Touchpoint) map[string]Touchpoint {
+	t.Helper()
+	m := make(map[string]Touchpoint)
+	for _, tp := range list {
+		if _, twice := m[tp.Key]; twice {
+			t.Fatalf("two touchpoints have the key %s", tp.Key)
+		}
+		m[tp.Key] = tp
+	}
+	return m
+}
+
+func byTask(list []Resolution) map[string]Resolution {
+	m := make(map[string]Resolution)
+	for _, c := range list {
+		m[c.TaskID] = c
+	}
+	return m
+}
+
+// Any order and any repetition of what is known gives the same result.
+func TestResolveAnyOrder(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	for range 300 {
+		seed++
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		s := randomSettings(rnd)
+		j := randomJourney(rnd)
+		want := s.Resolve(j)
+		checkResult(t, s, j, want, seed)
+		other := j
+		other.Events, other.Visits, other.Calls = shuffled(rnd, j.Events), shuffled(rnd, j.Visits), slices.Clone(j.Calls)
+		rnd.Shuffle(len(other.Calls), func(a, b int) { other.Calls[a], other.Calls[b] = other.Calls[b], other.Calls[a] })
+		got := s.Resolve(other)
+		for name, diff := range map[string]string{
+			"sessions":    cmp.Diff(want.Sessions, got.Sessions),
+			"calls":       cmp.Diff(byTask(want.Calls), byTask(got.Calls)),
+			"touchpoints": cmp.Diff(byKey(t, want.Touchpoints), byKey(t, got.Touchpoints)),
+			"wake":        cmp.Diff(want.Wake, got.Wake),
+		} {
+			if diff != "" {
+				t.Fatalf("seed %d: %s: %s", seed, name, diff)
+			}
+		}
+	}
+}
+
+func randomSettings(rnd *rand.Rand) *Settings {
+	s := Default()
+	s.Journey, s.RetractDelete, s.WriteBeforeCollection = rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0
+	s.ChannelCarryover = time.Duration(rnd.IntN(2)) * time.Hour
+	return s
+}
+
+// checkResult checks what holds for every result.
+func checkResult(t *testing.T, s *Settings, j Journey, r Result, seed uint64) {
+	t.Helper()
+	if len(r.Calls) != len(j.Calls) {
+		t.Fatalf("seed %d: %d answers for %d calls", seed, len(r.Calls), len(j.Calls))
+	}
+	credit := make(map[string]string)
+	for i, c := range r.Calls {
+		if c.TaskID != j.Calls[i].TaskID || c.Reason == "" || c.Detail == "" || c.Candidates == nil {
+			t.Fatalf("seed %d: answer %d is %+v", seed, i, c)
+		}
+		matched := c.Reason == Matched || c.Reason == MatchedClockSkew
+		if matched != (c.Session != nil) {
+			t.Fatalf("seed %d: %s with session %v", seed, c.Reason, c.Session)
+		}
+		if matched {
+			if other := credit[c.Session.ID]; other != "" {
+				t.Fatalf("seed %d: a session is credited to %s and %s", seed, other, c.TaskID)
+			}
+			credit[c.Session.ID] = c.TaskID
+		}
+	}
+	for _, x := range r.Sessions {
+		if x.Channel == "" || x.Source == "" || x.Medium == "" || x.TaskID != credit[x.ID] {
+			t.Fatalf("seed %d: session %+v", seed, x)
+		}
+	}
+	var first, lead float64
+	for key, tp := range byKey(t, r.Touchpoints) {
+		checkValues(t, tp)
+		first += tp.Values["bizible2__Count_First_Touch__c"].(float64)
+		lead += tp.Values["bizible2__Count_Lead_Creation_Touch__c"].(float64)
+		if tp.TaskID != "" && tp.Values["bizible2__Touchpoint_Position__c"] == nil {
+			t.Fatalf("seed %d: %s has no position", seed, key)
+		}
+		if slices.Contains(r.Retract, key) {
+			t.Fatalf("seed %d: %s is written and retracted", seed, key)
+		}
+	}
+	if first > 1 || lead > 1 {
+		t.Fatalf("seed %d: %v first touches, %v lead creations", seed, first, lead)
+	}
+}
+
+// Data that arrives bit by bit, in any order, ends in the same touchpoints as if it had been there from the start.
+func TestLateData(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	for range 200 {
+		seed++
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		s := story{t: t, settings: randomSettings(rnd)}
+		all := randomJourney(rnd)
+		for i := range all.Calls {
+			all.Calls[i].Deleted, all.Calls[i].Written = false, false
+		}
+		s.journey = Journey{Visitor: "v1", Now: all.Now, Earliest: all.Earliest}
+		var steps []func()
+		for _, e := range all.Events {
+			steps = append(steps, func() { s.journey.Events = append(s.journey.Events, e) })
+		}
+		for _, v := range all.Visits {
+			steps = append(steps, func() { s.journey.Visits = append(s.journey.Visits, v) })
+		}
+		for _, c := range all.Calls {
+			steps = append(steps, func() { s.journey.Calls = append(s.journey.Calls, c) })
+		}
+		rnd.Shuffle(len(steps), func(a, b int) { steps[a], steps[b] = steps[b], steps[a] })
+		for _, step := range steps {
+			step()
+			s.remember(s.settings.Resolve(s.journey))
+		}
+		want, got := s.settings.Resolve(all), s.settings.Resolve(s.journey)
+		if diff := cmp.Diff(byTask(want.Calls), byTask(got.Calls)); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+		wanted, found := byKey(t, want.Touchpoints), byKey(t, got.Touchpoints)
+		for key, tp := range found {
+			if _, ok := wanted[key]; ok {
+				continue
+			}
+			// Only what stands for a session that was there for a while may be more.
+			if !strings.HasPrefix(key, "callpoint_s_") || tp.Values["bizible2__Touchpoint_Position__c"] != nil || s.settings.RetractDelete {
+				t.Fatalf("seed %d: %s was not to be expected", seed, key)
+			}
+			delete(found, key)
+		}
+		if diff := cmp.Diff(wanted, found); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+	}
+}
+
+// Retention changes no touchpoint, and no reason but the words of one.
+func TestRetentionKeepsTouchpoints(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	for range 300 {
+		seed++
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		s := story{t: t, settings: randomSettings(rnd)}
+		s.journey = randomJourney(rnd)
+		for i := range s.journey.Calls {
+			s.journey.Calls[i].Deleted = false
+		}
+		before := s.settings.Resolve(s.journey)
+		s.remember(before)
+		before = s.settings.Resolve(s.journey)
+		for i := range 3 {
+			s.settings.Prune(&s.journey, s.journey.Earliest.Add(time.Duration(rnd.IntN(5*60))*time.Minute))
+			after := s.settings.Resolve(s.journey)
+			if diff := cmp.Diff(byKey(t, before.Touchpoints), byKey(t, after.Touchpoints)); diff != "" {
+				t.Fatalf("seed %d: pruned %d times, before %s: %s", seed, i+1, s.journey.PrunedBefore, diff)
+			}
+			for k := range before.Calls {
+				if b, a := before.Calls[k].Reason, after.Calls[k].Reason; (b == Matched || b == MatchedClockSkew) && a != b {
+					t.Fatalf("seed %d: %s became %s", seed, b, a)
+				}
+			}
+			s.remember(after)
+		}
+	}
+}
+
+func at(clock string) time.Time {
+	t, err := time.Parse(time.RFC3339, "2026-11-23T"+clock+"Z")
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+func view(clock, url string) Event { return Event{Kind: View, Visitor: "v1", At: at(clock), URL: url} }
+
+func call(id, clock string) Call {
+	return Call{TaskID: id, Visitor: "v1", At: at(clock), Fields: map[string]any{"Id": id, "Type": "Call"}}
+}
+
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	now, early := at("14:00:00"), at("08:00:00")
+	visit := []Event{view("12:00:00", "https://www.example.com/")}
+	for _, test := range []struct {
+		name     string
+		journey  Journey
+		want     Reason
+		distance int64
+		written  bool // what is asked of the touchpoint
+		detail   string
+	}{
+		{"in the window", Journey{Events: visit, Calls: []Call{call("a", "12:29:59")}}, Matched, 0, true, "takes calls until 2026-11-23 12:30:00 UTC"},
+		{"at the start", Journey{Events: visit, Calls: []Call{call("a", "12:00:00")}}, Matched, 0, true, ""},
+		{"at the end", Journey{Events: visit, Calls: []Call{call("a", "12:30:00")}}, OutsideWindow, 0, true, "it came just as the window of the session of 2026-11-23 12:00:00 UTC closed (2026-11-23 12:30:00 UTC)."},
+		{"after the end", Journey{Events: visit, Calls: []Call{call("a", "12:48:00")}}, OutsideWindow, 1080, true, "it came 18 min after the window of the session of 2026-11-23 12:00:00 UTC closed"},
+		{"before the start", Journey{Events: visit, Calls: []Call{call("a", "11:55:00")}}, OutsideWindow, -300, true, "it came 5 min before the session of 2026-11-23 12:00:00 UTC started."},
+		{"nearest after", Journey{Events: append(visit[:1:1], view("13:20:00", "https://www.example.com/")), Calls: []Call{call("a", "13:00:00")}}, OutsideWindow, -1200, true, "20 min before"},
+		{"nearest before", Journey{Events: append(visit[:1:1], view("13:40:01", "https://www.example.com/")), Calls: []Call{call("a", "13:00:00")}}, OutsideWindow, 1800, true, "30 min after"},
+		{"clock skew", Journey{Events: visit, Calls: []Call{call("a", "11:59:00")}}, MatchedClockSkew, 0, true, "a session starts 1 min later"},
+		{"unknown", Journey{Calls: []Call{call("a", "12:00:00")}}, UnknownVisitor, 0, true, "No web event was ever collected for this BizibleId"},
+		{"known by an id mapping", Journey{Events: []Event{{Kind: IDMap, Visitor: "v1", At: at("11:00:00")}}, Calls: []Call{call("a", "12:00:00")}}, UnknownVisitor, 0, true, "an id mapping is known"},
+		{"all pruned", Journey{PrunedSessions: 1, PrunedBefore: at("09:00:00"), Calls: []Call{call("a", "12:00:00")}}, OutsideWindow, 0, true, "dropped by retention"},
+		{"held", Journey{Events: visit, Calls: []Call{call("a", "13:50:01")}}, Held, 4801, false, "waits until 2026-11-23 14:00:01 UTC"},
+		{"held no longer", Journey{Events: visit, Calls: []Call{call("a", "13:50:00")}}, OutsideWindow, 4800, true, ""},
+		{"in the future", Journey{Calls: []Call{call("a", "14:30:00")}}, Held, 0, false, "waits until 2026-11-23 14:40:00 UTC"},
+		{"in a window it is not held", Journey{Events: []Event{view("13:55:00", "https://www.example.com/")}, Calls: []Call{call("a", "13:56:00")}}, Matched, 0, true, ""},
+		{"before collection", Journey{Events: visit, Calls: []Call{call("a", "07:59:59")}}, BeforeCollection, -14401, false, "1 s before the first web event ever collected (2026-11-23 08:00:00 UTC)"},
+		{"at the first event", Journey{Events: visit, Calls: []Call{call("a", "08:00:00")}}, OutsideWindow, -14400, true, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			j := test.journey
+			j.Visitor, j.Now, j.Earliest = "v1", now, early
+			r := Default().Resolve(j)
+			c := r.Calls[0]
+			if c.Reason != test.want || c.Distance != test.distance || !strings.Contains(c.Detail, test.detail) {
+				t.Errorf("%s, %d seconds: %s\nwant %s, %d seconds: ...%s", c.Reason, c.Distance, c.Detail, test.want, test.distance, test.detail)
+			}
+			if (len(r.Touchpoints) == 1) != test.written {
+				t.Errorf("%d touchpoints", len(r.Touchpoints))
+			}
+			if c.Reason == Held != !r.Wake.IsZero() {
+				t.Errorf("wake at %s", r.Wake)
+			}
+		})
+	}
+	t.Run("nothing was ever collected", func(t *testing.T) {
+		t.Parallel()
+		c := Default().Resolve(Journey{Visitor: "v1", Now: now, Calls: []Call{call("a", "12:00:00")}}).Calls[0]
+		if c.Reason != BeforeCollection || !strings.Contains(c.Detail, "before any web event was collected") {
+			t.Errorf("%s: %s", c.Reason, c.Detail)
+		}
+	})
+	t.Run("an id that cannot be one", func(t *testing.T) {
+		t.Parallel()
+		a := Call{TaskID: "a", At: at("12:00:00"), Fields: map[string]any{"bizible2__BizibleId__c": "\x01"}}
+		c := Default().Resolve(Journey{Now: now, Calls: []Call{a}}).Calls[0]
+		if c.Reason != NoBizibleID || !strings.Contains(c.Detail, "cannot be a BizibleId") {
+			t.Errorf("%s: %s", c.Reason, c.Detail)
+		}
+	})
+}
+
+func TestWakeIsTheEarliest(t *testing.T) {
+	t.Parallel()
+	j := Journey{Visitor: "v1", Now: at("14:00:00"), Earliest: at("08:00:00"), Calls: []Call{call("a", "13:58:00"), call("b", "13:52:00"), call("c", "13:55:00")}}
+	if r := Default().Resolve(j); !r.Wake.Equal(at("14:02:00")) {
+		t.Errorf("wake at %s", r.Wake)
+	}
+}
+
+// A record that stands is never left with the data of a basis that is gone.
+func TestWrittenFollows(t *testing.T) {
+	t.Parallel()
+	written := call("a", "13:55:00")
+	written.Written = true
+	j := Journey{Visitor: "v1", Now: at("14:00:00"), Earliest: at("08:00:00"), Calls: []Call{written}}
+	if r := Default().Resolve(j); r.Calls[0].Reason != Held || len(r.Touchpoints) != 1 || r.Wake.IsZero() {
+		t.Errorf("held: %+v", r)
+	}
+	j.Calls[0].At = at("07:00:00")
+	if r := Default().Resolve(j); r.Calls[0].Reason != BeforeCollection || len(r.Touchpoints) != 1 {
+		t.Errorf("before collection: %+v", r)
+	}
+}
+
+// A deleted Task whose record is kept still counts: the next conversion is no lead creation.
+func TestDeletedCounts(t *testing.T) {
+	t.Parallel()
+	gone := call("a", "12:05:00")
+	gone.Deleted, gone.Written = true, true
+	j := Journey{
+		Visitor: "v1", Now: at("18:00:00"), Earliest: at("08:00:00"),
+		Events: []Event{view("12:00:00", "https://www.example.com/"), view("15:00:00", "https://www.example.com/")},
+		Calls:  []Call{gone, call("b", "15:05:00")},
+	}
+	position := func(s *Settings) any { return s.Resolve(j).Touchpoints[0].Values["bizible2__Touchpoint_Position__c"] }
+	s := Default()
+	if got := position(s); got != "Form" {
+		t.Errorf("kept: %v", got)
+	}
+	s.RetractDelete = true
+	if got := position(s); got != "LC" {
+		t.Errorf("retracted: %v", got)
+	}
+	s.RetractDelete, j.Calls[0].Written = false, false
+	if got := position(s); got != "LC" {
+		t.Errorf("never written: %v", got)
+	}
+}
+
+// One session has one conversion, the earlier of its form and its call.
+func TestPositions(t *testing.T) {
+	t.Parallel()
+	form := func(clock string) Event {
+		e := view(clock, "https://www.example.com/contact")
+		e.Kind = Form
+		return e
+	}
+	for _, test := range []struct {
+		name   string
+		events []Event
+		calls  []Call
+		want   string // of sessions, then of calls
+	}{
+		{"form before the call", []Event{view("12:00:00", "a"), form("12:01:00")}, []Call{call("a", "12:05:00")}, "FT, LC | FT, LC"},
+		{"form after the call", []Event{view("12:00:00", "a"), form("12:09:00")}, []Call{call("a", "12:05:00")}, "FT, LC | FT, LC"},
+		{"form in an earlier session", []Event{view("10:00:00", "a"), form("10:01:00"), view("12:00:00", "a")}, []Call{call("a", "12:05:00")}, "FT, LC; Form | Form"},
+		{"no conversion in the first", []Event{view("10:00:00", "a"), view("11:00:00", "a"), view("12:00:00", "a")}, []Call{call("a", "12:05:00")}, "FT; ; LC | LC"},
+		{"call alone before the first session", []Event{view("12:00:00", "a")}, []Call{call("a", "11:00:00"), call("b", "12:05:00")}, "Form | FT, LC; Form"},
+		{"call alone between", []Event{view("10:00:00", "a"), view("12:00:00", "a")}, []Call{call("a", "11:00:00"), call("b", "12:05:00")}, "FT; Form | LC; Form"},
+		{"second call of a session", []Event{view("12:00:00", "a")}, []Call{call("a", "12:05:00"), call("b", "12:06:00")}, "FT, LC | FT, LC; Form"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := Default().Resolve(Journey{Visitor: "v1", Now: at("18:00:00"), Earliest: at("08:00:00"), Events: test.events, Calls: test.calls})
+			var sessions, calls []string
+			for _, x := range r.Sessions {
+				sessions = append(sessions, x.Position)
+			}
+			for _, tp := range r.Touchpoints {
+				calls = append(calls, tp.Values["bizible2__Touchpoint_Position__c"].(string))
+			}
+			if got := strings.Join(sessions, "; ") + " | " + strings.Join(calls, "; "); got != test.want {
+				t.Errorf("positions %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestPlace(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		place  place
+		text   string
+		counts [3]float64
+	}{
+		{place{}, "", [3]float64{0, 0, 0}},
+		{place{first: true}, "FT", [3]float64{1, 0, 0.5}},
+		{place{lead: true, converted: true}, "LC", [3]float64{0, 1, 0.5}},
+		{place{true, true, true}, "FT, LC", [3]float64{1, 1, 1}},
+		{place{converted: true}, "Form", [3]float64{0, 0, 0}},
+		{place{first: true, converted: true}, "FT, Form", [3]float64{1, 0, 0.5}},
+	} {
+		p := test.place
+		if got := [3]float64{p.firstTouch(), p.leadCreate(), p.uShaped()}; p.String() != test.text || got != test.counts || placeOf(test.text) != p {
+			t.Errorf("%+v is %q with %v, and reads back as %+v", p, p.String(), got, placeOf(test.text))
+		}
+	}
+}
+
+// A snapshot counts only for the visitor whom it was taken for, and goes through the store as JSON.
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	s := Default()
+	j := Journey{Visitor: "v1", Now: at("18:00:00"), Earliest: at("08:00:00"), Events: []Event{view("12:00:00", "https://www.example.com/?gclid=1")}, Calls: []Call{call("a", "12:05:00")}}
+	first := s.Resolve(j)
+	stored, err := json.Marshal(first.Calls[0].Snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(stored, &j.Calls[0].Snapshot); err != nil {
+		t.Fatal(err)
+	}
+	s.Prune(&j, at("17:00:00"))
+	if len(j.Events) != 0 || !j.PrunedBefore.Equal(at("17:00:00")) || j.PrunedSessions != 1 {
+		t.Fatalf("pruned to %+v", j)
+	}
+	again := s.Resolve(j)
+	if diff := cmp.Diff(first.Touchpoints, again.Touchpoints); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(first.Calls[0].Snapshot, again.Calls[0].Snapshot); diff != "" {
+		t.Error(diff)
+	}
+	j.Visitor, j.Calls[0].Visitor, j.PrunedSessions = "v2", "v2", 0
+	if got := s.Resolve(j).Calls[0].Reason; got != UnknownVisitor {
+		t.Errorf("the snapshot of another visitor gives %s", got)
+	}
+}
+
+// The line is never drawn through a session.
+func TestPruneWholeSessions(t *testing.T) {
+	t.Parallel()
+	j := Journey{Visitor: "v1", Events: []Event{
+		view("10:00:00", "https://www.example.com/"), view("12:00:00", "https://www.example.com/"), view("12:20:00", "https://www.example.com/a"),
+	}}
+	Default().Prune(&j, at("12:10:00"))
+	if len(j.Events) != 2 || !j.PrunedBefore.Equal(at("12:00:00")) || j.PrunedSessions != 1 || !j.PrunedForm.IsZero() {
+		t.Errorf("pruned to %+v", j)
+	}
+	Default().Prune(&j, at("11:00:00"))
+	if !j.PrunedBefore.Equal(at("12:00:00")) || j.PrunedSessions != 1 {
+		t.Errorf("the line moved back: %+v", j)
+	}
+}
+
+func FuzzEvents(f *testing.F) {
+	f.Add([]byte(`[{"type":"view","bizible_id":"v1","at":"2026-11-23T12:00:00Z","url":"https://www.example.com/?gclid=1","referrer":"null","user_agent":"x"},{"type":"form","at":"2026-11-23T12:01:00Z","url":"%"}]`),
+		[]byte(`[{"session_id":"s","started_at":"2026-11-23T12:00:00Z","ended_at":"0001-01-01T00:00:00Z","landing_page":"x"}]`), int64(60))
+	f.Fuzz(func(t *testing.T, events, visits []byte, after int64) {
+		s := Default()
+		s.Journey = true
+		j := Journey{Visitor: "v1", Now: at("18:00:00"), Earliest: at("08:00:00"), Calls: []Call{call("a", "12:00:00"), call("b", "12:01:00")}}
+		if json.Unmarshal(events, &j.Events) != nil || json.Unmarshal(visits, &j.Visits) != nil || len(j.Events)+len(j.Visits) > 100 {
+			return
+		}
+		j.Calls[0].At = j.Calls[0].At.Add(time.Duration(after%86400) * time.Second)
+		for i := range j.Events {
+			e := &j.Events[i]
+			e.UserAgent, e.Referrer = fold(e.UserAgent, 2000), fold(e.Referrer, 40000)
+		}
+		r := s.Resolve(j)
+		checkSessions(t, r.Sessions, 0)
+		checkResult(t, s, j, r, 0)
+	})
+}
