@@ -108,7 +108,7 @@
 
     function moved() {
       // The framework sets the title after the address, so look a moment later.
-      if (route() !== lastPage) w.setTimeout(quiet(function () { if (route() !== lastPage) view(); }), 0);
+      w.setTimeout(quiet(function () { if (route() !== lastPage) view(); }), 0);
     }
 
     ['pushState', 'replaceState'].forEach(function (name) {

@@ -20,7 +20,11 @@ func summary(r io.Reader) string {
 		case err != nil:
 			fmt.Fprintf(&b, "broken: %v ", err)
 		case rec.Err != nil:
-			fmt.Fprintf(&b, "%d:rejected ", rec.Line)
+			key := "rejected"
+			if re, ok := errors.AsType[*RecordError](rec.Err); ok && re.Key != "" {
+				key = re.Key
+			}
+			fmt.Fprintf(&b, "%d:%s ", rec.Line, key)
 		case rec.Bot != "":
 			fmt.Fprintf(&b, "%d:%s ", rec.Line, rec.Bot)
 		case rec.Event != nil:
@@ -34,8 +38,8 @@ func summary(r io.Reader) string {
 
 func TestReadNDJSON(t *testing.T) {
 	t.Parallel()
-	lines := view("sequence", "1") + "\n\n" + sessionLine() + "\nnonsense\r\n" + view("user_agent", `"Googlebot/2.1"`) + "\n" + sessionLine("session_id", "") + "\n" + view("sequence", "2")
-	const want = "1:event#1 3:session#3 4:rejected 5:crawler 6:rejected 7:event#2"
+	lines := view("sequence", "1") + "\n\n" + sessionLine() + "\nnonsense\r\n" + view("user_agent", `"Googlebot/2.1"`) + "\n" + sessionLine("session_id", "") + "\n" + sessionLine("started_at", "") + "\n" + view("sequence", "2")
+	const want = "1:event#1 3:session#3 4:rejected 5:crawler 6:session_id 7:started_at 8:event#2"
 	for name, text := range map[string]string{
 		"plain": lines, "with a line break at the end": lines + "\n", "gzip": gzipped(lines), "zstd": zstded(lines),
 		"two gzip members": gzipped(lines[:100]) + gzipped(lines[100:]), "byte-order mark": "\ufeff" + lines,

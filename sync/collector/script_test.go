@@ -229,6 +229,10 @@ func TestScriptInABrowser(t *testing.T) {
 			[]string{"view /a from -", "view /b from /a"}},
 		{"consent refused", tagged + `<script>later(1000, function () { callpoint.consent(false); history.pushState({}, '', '/b'); later(1000, callpoint.view); })</script>`, "/a",
 			[]string{"view /a from -"}},
+		{"consent refused, then given", `<script>cookie()</script><script src="TAG" data-requires-user-consent="true"></script><script>
+			later(1000, function () { callpoint.consent(false); history.pushState({}, '', '/b'); });
+			later(2000, function () { callpoint.consent(true); });
+			later(3000, function () { history.pushState({}, '', '/c'); });</script>`, "/a", []string{"view /c from /b"}},
 		{"Global Privacy Control", `<script>cookie(); Object.defineProperty(navigator, 'globalPrivacyControl', { value: true });</script><script src="TAG"></script>`, "/a", nil},
 		{"Global Privacy Control, yet consent", `<script>cookie(); Object.defineProperty(navigator, 'globalPrivacyControl', { value: true });</script><script src="TAG"></script>
 			<script>later(100, function () { callpoint.consent(true); })</script>`, "/a", []string{"view /a from -"}},
