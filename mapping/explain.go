@@ -12,6 +12,15 @@ func (r *resolver) candidates(m *match) []Candidate {
 	if m.call.Visitor == "" {
 		return list
 	}
+	if m.frozen {
+		if x := m.call.Snapshot.Session; x != nil {
+			list = append(list, Candidate{
+				StartedAt: x.StartedAt, EndedAt: x.EndedAt, WindowEnd: r.s.windowEnd(x), LandingPage: x.LandingPage, TaskID: m.call.TaskID,
+				Why: "the call was matched with it before its events were dropped by retention",
+			})
+		}
+		return list
+	}
 	for i := max(0, m.before-1); i <= m.before+1 && i < len(r.sessions); i++ {
 		x := &r.sessions[i]
 		away := r.s.outside(x, m.call.At)

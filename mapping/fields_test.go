@@ -84,6 +84,19 @@ func TestFieldSources(t *testing.T) {
 	}
 }
 
+// What is no referrer is not shown as one.
+func TestNoReferrer(t *testing.T) {
+	t.Parallel()
+	s := Default()
+	for _, referrer := range []string{"", "null", "about:blank"} {
+		x := &Session{LandingPage: "https://www.example.com/", Referrer: referrer}
+		v := s.newRecord(nil, x, s.classify(siteCache{}, x), place{}).touchpoint().Values
+		if v["bizible2__Referrer_Page__c"] != nil || v["bizible2__Referrer_Page_Raw__c"] != nil {
+			t.Errorf("%q is shown as %v, %v", referrer, v["bizible2__Referrer_Page__c"], v["bizible2__Referrer_Page_Raw__c"])
+		}
+	}
+}
+
 func TestPerson(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

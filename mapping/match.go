@@ -84,7 +84,7 @@ func (r *resolver) findSession(m *match) {
 	at := m.call.At
 	m.before = sort.Search(len(r.sessions), func(i int) bool { return r.sessions[i].StartedAt.After(at) }) - 1
 	m.session = -1
-	if m.call.Visitor == "" || m.frozen {
+	if m.call.Visitor == "" {
 		return
 	}
 	next := m.before + 1
@@ -106,10 +106,11 @@ func (r *resolver) findSession(m *match) {
 	}
 }
 
-// isFrozen says whether a call is re-mapped from its snapshot alone, because what it was matched with is pruned.
+// isFrozen says whether a call is re-mapped from its snapshot alone, because what it was matched with is
+// pruned. A held call and one before the collection have no answer to keep.
 func isFrozen(c *Call, prunedBefore time.Time) bool {
 	shot := c.Snapshot
-	if shot == nil || prunedBefore.IsZero() || shot.Visitor != c.Visitor || c.Visitor == "" {
+	if shot == nil || prunedBefore.IsZero() || shot.Visitor != c.Visitor {
 		return false
 	}
 	switch shot.Reason {

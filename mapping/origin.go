@@ -37,6 +37,9 @@ func (s *Settings) Channel(landingPage, referrer string) Channel {
 	return s.rules().classify(s.originOf(siteCache{}, Landing{landingPage, referrer}).hit())
 }
 
+// ChannelOf says which channel a session has by these settings, carry-over included.
+func (s *Settings) ChannelOf(x Session) Channel { return s.classify(siteCache{}, &x).channel }
+
 // classifyAll finds every session's origin and channel. A Direct session may inherit the channel of the one before.
 func (r *resolver) classifyAll() {
 	r.origins = make([]*origin, len(r.sessions))
@@ -68,7 +71,7 @@ func (s *Settings) carried(sites siteCache, last, x *Session, apart time.Duratio
 func (s *Settings) classify(sites siteCache, x *Session) *origin {
 	o := s.originOf(sites, Landing{x.LandingPage, x.Referrer})
 	o.channel = s.rules().classify(o.hit())
-	if x.Carried != nil {
+	if x.Carried != nil && s.ChannelCarryover > 0 {
 		o.channel = s.rules().classify(s.originOf(sites, *x.Carried).hit())
 	}
 	x.Source, x.Medium, x.Campaign = clean(o.sourceName()), clean(o.mediumName()), clean(o.params.get("utm_campaign"))

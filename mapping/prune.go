@@ -23,7 +23,7 @@ func (s *Settings) Prune(j *Journey, before time.Time) {
 		}
 		j.PrunedSessions++
 		j.PrunedLast = &x
-		if !x.FormAt.IsZero() && (j.PrunedForm.IsZero() || x.FormAt.Before(j.PrunedForm)) {
+		if j.PrunedForm.IsZero() {
 			j.PrunedForm = x.FormAt
 		}
 	}

@@ -68,7 +68,7 @@ func within(host, domain string) bool {
 
 func withinAny(host string, domains []string) bool {
 	return slices.ContainsFunc(domains, func(d string) bool {
-		return within(host, strings.ToLower(strings.TrimPrefix(strings.TrimSpace(d), ".")))
+		return within(host, strings.ToLower(strings.TrimLeft(strings.TrimSpace(d), "*.")))
 	})
 }
 

@@ -2,194 +2,12 @@ package mapping
 
 import (
 	"encoding/json"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// byKey gives touchpoints by key, as Salesforce has them: in no order.
-func byKey(t *testing.T, list []Touchpoint) map[string]Touchpoint {
-	t.Helper()
-	m := make(map[string]Touchpoint)
-	for _, tp := range list {
-		if _, twice := m[tp.Key]; twice {
-			t.Fatalf("two touchpoints have the key %s", tp.Key)
-		}
-		m[tp.Key] = tp
-	}
-	return m
-}
-
-func byTask(list []Resolution) map[string]Resolution {
-	m := make(map[string]Resolution)
-	for _, c := range list {
-		m[c.TaskID] = c
-	}
-	return m
-}
-
-// Any order and any repetition of what is known gives the same result.
-func TestResolveAnyOrder(t *testing.T) {
-	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	for range 300 {
-		seed++
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		s := randomSettings(rnd)
-		j := randomJourney(rnd)
-		want := s.Resolve(j)
-		checkResult(t, s, j, want, seed)
-		other := j
-		other.Events, other.Visits, other.Calls = shuffled(rnd, j.Events), shuffled(rnd, j.Visits), slices.Clone(j.Calls)
-		rnd.Shuffle(len(other.Calls), func(a, b int) { other.Calls[a], other.Calls[b] = other.Calls[b], other.Calls[a] })
-		got := s.Resolve(other)
-		for name, diff := range map[string]string{
-			"sessions":    cmp.Diff(want.Sessions, got.Sessions),
-			"calls":       cmp.Diff(byTask(want.Calls), byTask(got.Calls)),
-			"touchpoints": cmp.Diff(byKey(t, want.Touchpoints), byKey(t, got.Touchpoints)),
-			"wake":        cmp.Diff(want.Wake, got.Wake),
-		} {
-			if diff != "" {
-				t.Fatalf("seed %d: %s: %s", seed, name, diff)
-			}
-		}
-	}
-}
-
-func randomSettings(rnd *rand.Rand) *Settings {
-	s := Default()
-	s.Journey, s.RetractDelete, s.WriteBeforeCollection = rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0
-	s.ChannelCarryover = time.Duration(rnd.IntN(2)) * time.Hour
-	return s
-}
-
-// checkResult checks what holds for every result.
-func checkResult(t *testing.T, s *Settings, j Journey, r Result, seed uint64) {
-	t.Helper()
-	if len(r.Calls) != len(j.Calls) {
-		t.Fatalf("seed %d: %d answers for %d calls", seed, len(r.Calls), len(j.Calls))
-	}
-	credit := make(map[string]string)
-	for i, c := range r.Calls {
-		if c.TaskID != j.Calls[i].TaskID || c.Reason == "" || c.Detail == "" || c.Candidates == nil {
-			t.Fatalf("seed %d: answer %d is %+v", seed, i, c)
-		}
-		matched := c.Reason == Matched || c.Reason == MatchedClockSkew
-		if matched != (c.Session != nil) {
-			t.Fatalf("seed %d: %s with session %v", seed, c.Reason, c.Session)
-		}
-		if matched {
-			if other := credit[c.Session.ID]; other != "" {
-				t.Fatalf("seed %d: a session is credited to %s and %s", seed, other, c.TaskID)
-			}
-			credit[c.Session.ID] = c.TaskID
-		}
-	}
-	for _, x := range r.Sessions {
-		if x.Channel == "" || x.Source == "" || x.Medium == "" || x.TaskID != credit[x.ID] {
-			t.Fatalf("seed %d: session %+v", seed, x)
-		}
-	}
-	var first, lead float64
-	for key, tp := range byKey(t, r.Touchpoints) {
-		checkValues(t, tp)
-		first += tp.Values["bizible2__Count_First_Touch__c"].(float64)
-		lead += tp.Values["bizible2__Count_Lead_Creation_Touch__c"].(float64)
-		if tp.TaskID != "" && tp.Values["bizible2__Touchpoint_Position__c"] == nil {
-			t.Fatalf("seed %d: %s has no position", seed, key)
-		}
-		if slices.Contains(r.Retract, key) {
-			t.Fatalf("seed %d: %s is written and retracted", seed, key)
-		}
-	}
-	if first > 1 || lead > 1 {
-		t.Fatalf("seed %d: %v first touches, %v lead creations", seed, first, lead)
-	}
-}
-
-// Data that arrives bit by bit, in any order, ends in the same touchpoints as if it had been there from the start.
-func TestLateData(t *testing.T) {
-	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	for range 200 {
-		seed++
-		rnd := rand.New(rand.NewPCG(seed, 2))
-		s := story{t: t, settings: randomSettings(rnd)}
-		all := randomJourney(rnd)
-		for i := range all.Calls {
-			all.Calls[i].Deleted, all.Calls[i].Written = false, false
-		}
-		s.journey = Journey{Visitor: "v1", Now: all.Now, Earliest: all.Earliest}
-		var steps []func()
-		for _, e := range all.Events {
-			steps = append(steps, func() { s.journey.Events = append(s.journey.Events, e) })
-		}
-		for _, v := range all.Visits {
-			steps = append(steps, func() { s.journey.Visits = append(s.journey.Visits, v) })
-		}
-		for _, c := range all.Calls {
-			steps = append(steps, func() { s.journey.Calls = append(s.journey.Calls, c) })
-		}
-		rnd.Shuffle(len(steps), func(a, b int) { steps[a], steps[b] = steps[b], steps[a] })
-		for _, step := range steps {
-			step()
-			s.remember(s.settings.Resolve(s.journey))
-		}
-		want, got := s.settings.Resolve(all), s.settings.Resolve(s.journey)
-		if diff := cmp.Diff(byTask(want.Calls), byTask(got.Calls)); diff != "" {
-			t.Fatalf("seed %d: %s", seed, diff)
-		}
-		wanted, found := byKey(t, want.Touchpoints), byKey(t, got.Touchpoints)
-		for key, tp := range found {
-			if _, ok := wanted[key]; ok {
-				continue
-			}
-			// Only what stands for a session that was there for a while may be more.
-			if !strings.HasPrefix(key, "callpoint_s_") || tp.Values["bizible2__Touchpoint_Position__c"] != nil || s.settings.RetractDelete {
-				t.Fatalf("seed %d: %s was not to be expected", seed, key)
-			}
-			delete(found, key)
-		}
-		if diff := cmp.Diff(wanted, found); diff != "" {
-			t.Fatalf("seed %d: %s", seed, diff)
-		}
-	}
-}
-
-// Retention changes no touchpoint, and no reason but the words of one.
-func TestRetentionKeepsTouchpoints(t *testing.T) {
-	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	for range 300 {
-		seed++
-		rnd := rand.New(rand.NewPCG(seed, 3))
-		s := story{t: t, settings: randomSettings(rnd)}
-		s.journey = randomJourney(rnd)
-		for i := range s.journey.Calls {
-			s.journey.Calls[i].Deleted = false
-		}
-		before := s.settings.Resolve(s.journey)
-		s.remember(before)
-		before = s.settings.Resolve(s.journey)
-		for i := range 3 {
-			s.settings.Prune(&s.journey, s.journey.Earliest.Add(time.Duration(rnd.IntN(5*60))*time.Minute))
-			after := s.settings.Resolve(s.journey)
-			if diff := cmp.Diff(byKey(t, before.Touchpoints), byKey(t, after.Touchpoints)); diff != "" {
-				t.Fatalf("seed %d: pruned %d times, before %s: %s", seed, i+1, s.journey.PrunedBefore, diff)
-			}
-			for k := range before.Calls {
-				if b, a := before.Calls[k].Reason, after.Calls[k].Reason; (b == Matched || b == MatchedClockSkew) && a != b {
-					t.Fatalf("seed %d: %s became %s", seed, b, a)
-				}
-			}
-			s.remember(after)
-		}
-	}
-}
 
 func at(clock string) time.Time {
 	t, err := time.Parse(time.RFC3339, "2026-11-23T"+clock+"Z")
@@ -311,7 +129,14 @@ func TestDeletedCounts(t *testing.T) {
 	if got := position(s); got != "LC" {
 		t.Errorf("retracted: %v", got)
 	}
-	s.RetractDelete, j.Calls[0].Written = false, false
+	if got := s.Resolve(j).Retract; len(got) != 1 || got[0] != "callpoint_a" {
+		t.Errorf("retract %v", got)
+	}
+	j.Calls[0].Written = false
+	if got := s.Resolve(j).Retract; got != nil {
+		t.Errorf("retract %v, which was never written", got)
+	}
+	s.RetractDelete = false
 	if got := position(s); got != "LC" {
 		t.Errorf("never written: %v", got)
 	}
@@ -337,6 +162,7 @@ func TestPositions(t *testing.T) {
 		{"no conversion in the first", []Event{view("10:00:00", "a"), view("11:00:00", "a"), view("12:00:00", "a")}, []Call{call("a", "12:05:00")}, "FT; ; LC | LC"},
 		{"call alone before the first session", []Event{view("12:00:00", "a")}, []Call{call("a", "11:00:00"), call("b", "12:05:00")}, "Form | FT, LC; Form"},
 		{"call alone between", []Event{view("10:00:00", "a"), view("12:00:00", "a")}, []Call{call("a", "11:00:00"), call("b", "12:05:00")}, "FT; Form | LC; Form"},
+		{"call before the form, another between", []Event{view("12:00:00", "a"), form("12:20:00")}, []Call{call("a", "12:05:00"), call("b", "12:10:00")}, "FT, LC | FT, LC; Form"},
 		{"second call of a session", []Event{view("12:00:00", "a")}, []Call{call("a", "12:05:00"), call("b", "12:06:00")}, "FT, LC | FT, LC; Form"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -407,6 +233,81 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// A deleted call keeps its snapshot: its record still says what it said.
+func TestSnapshotOfDeleted(t *testing.T) {
+	t.Parallel()
+	s := story{t: t, settings: Default(), journey: Journey{
+		Visitor: "v1", Now: at("18:00:00"), Earliest: at("08:00:00"),
+		Events: []Event{view("12:00:00", "https://www.example.com/")}, Calls: []Call{call("a", "12:05:00"), call("b", "16:00:00")},
+	}}
+	s.remember(s.settings.Resolve(s.journey))
+	s.journey.Calls[0].Deleted = true
+	s.remember(s.settings.Resolve(s.journey))
+	s.settings.Prune(&s.journey, at("13:00:00"))
+	r := s.settings.Resolve(s.journey)
+	if shot := r.Calls[0].Snapshot; shot == nil || shot.Reason != Matched || !shot.LeadCreate {
+		t.Errorf("snapshot %+v", shot)
+	}
+	if len(r.Touchpoints) != 1 || r.Touchpoints[0].Values["bizible2__Touchpoint_Position__c"] != "Form" {
+		t.Errorf("touchpoints %+v", r.Touchpoints)
+	}
+}
+
+// The journey has the first visit and the forms, as the person of the first call that has one.
+func TestJourney(t *testing.T) {
+	t.Parallel()
+	form := view("15:01:00", "https://www.example.com/contact")
+	form.Kind = Form
+	who := func(c Call, id string) Call {
+		c.Fields["WhoId"] = id
+		return c
+	}
+	j := Journey{Visitor: "v1", Now: at("18:00:00"), Earliest: at("08:00:00"), Events: []Event{
+		view("09:00:00", "https://www.example.com/"), view("11:00:00", "https://www.example.com/"),
+		view("13:00:00", "https://www.example.com/"), view("15:00:00", "https://www.example.com/"), form,
+	}}
+	s := Default()
+	s.Journey = true
+	written := func() string {
+		var list []string
+		for _, tp := range s.Resolve(j).Touchpoints {
+			if tp.TaskID == "" {
+				list = append(list, tp.Session.StartedAt.Format("15:04")+" "+tp.Who)
+			}
+		}
+		return strings.Join(list, ", ")
+	}
+	if got := written(); got != "" {
+		t.Errorf("without a call: %s", got)
+	}
+	j.Calls = []Call{who(call("c", "13:10:00"), "003000000000003AAA"), who(call("b", "13:05:00"), "00Q000000000002AAA"), call("a", "13:01:00")}
+	if got, want := written(), "09:00 00Q000000000002AAA, 15:00 00Q000000000002AAA"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	j.Calls = []Call{call("a", "17:55:00")}
+	if got := written(); got != "" {
+		t.Errorf("with a call that is held: %s", got)
+	}
+	j.Calls[0].Written = true
+	if got := written(); got != "09:00 , 15:00 " {
+		t.Errorf("with a call that was written: %s", got)
+	}
+}
+
+// Without carry-over a channel that was inherited once is so no longer, not even in a snapshot.
+func TestCarryoverOff(t *testing.T) {
+	t.Parallel()
+	x := Session{LandingPage: "https://www.example.com/", Carried: &Landing{Page: "https://www.example.com/?gclid=1"}}
+	s := Default()
+	if got := s.ChannelOf(x).Path; got != "Direct" {
+		t.Errorf("off: %s", got)
+	}
+	s.ChannelCarryover = time.Hour
+	if got := s.ChannelOf(x).Path; got != "Paid Search.AdWords" {
+		t.Errorf("on: %s", got)
+	}
+}
+
 // The line is never drawn through a session.
 func TestPruneWholeSessions(t *testing.T) {
 	t.Parallel()
@@ -416,6 +317,12 @@ func TestPruneWholeSessions(t *testing.T) {
 	Default().Prune(&j, at("12:10:00"))
 	if len(j.Events) != 2 || !j.PrunedBefore.Equal(at("12:00:00")) || j.PrunedSessions != 1 || !j.PrunedForm.IsZero() {
 		t.Errorf("pruned to %+v", j)
+	}
+	absorbing := Journey{Visitor: "v1", Visits: []Visit{
+		{SessionID: "long", StartedAt: at("12:00:00"), EndedAt: at("12:30:00")}, {SessionID: "short", StartedAt: at("12:05:00"), EndedAt: at("12:10:00")},
+	}}
+	if Default().Prune(&absorbing, at("12:20:00")); len(absorbing.Visits) != 2 {
+		t.Errorf("a visit that still absorbs is pruned: %+v", absorbing)
 	}
 	Default().Prune(&j, at("11:00:00"))
 	if !j.PrunedBefore.Equal(at("12:00:00")) || j.PrunedSessions != 1 {

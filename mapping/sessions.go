@@ -183,12 +183,14 @@ func (x *Session) fill(e *Event) {
 
 func (b *sessionizer) open(x Session) {
 	b.list = append(b.list, x)
-	if b.seen == nil {
+	b.previous = ""
+	// Clearing a map costs what it once held, so a large one is not used again.
+	if b.seen == nil || len(b.seen) > 64 {
 		b.seen, b.tags = make(map[pageView]bool), make(map[string]bool)
+		return
 	}
 	clear(b.seen)
 	clear(b.tags)
-	b.previous = ""
 }
 
 // note remembers a view for the rules that look back within the session.

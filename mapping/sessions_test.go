@@ -76,6 +76,7 @@ func TestSessionRules(t *testing.T) {
 		{"a form never splits", first + "12:10:00 form https://www.example.com/?utm_source=x", "12:00-12:10 1"},
 		{"an id mapping is no activity", first + "12:20:00 map https://www.example.com/\n12:45:00 view https://www.example.com/a", "12:00-12:00 1; 12:45-12:45 1"},
 		{"repeats count once", first + first + "12:05:00 view https://www.example.com/a\n12:05:00 view https://www.example.com/a", "12:00-12:05 2"},
+		{"another page is no repeat", first + "12:05:00 view https://www.example.com/a\n12:05:00 view https://www.example.com/b", "12:00-12:05 3"},
 		{"another sequence is no repeat", first + "12:05:00 view https://www.example.com/a sequence=1\n12:05:00 view https://www.example.com/a sequence=2", "12:00-12:05 3"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -101,6 +102,9 @@ func TestFinishedVisits(t *testing.T) {
 		{"ends the session before it", "11:50:00 view https://www.example.com/\n12:05:00 view https://www.example.com/a\n" + visit, "11:50-11:50 1; 12:00-12:10 3"},
 		{"the later end wins", visit + "visit s1 12:00:00 12:15:00 2 https://www.example.com/\n" + visit, "12:00-12:15 2"},
 		{"then the larger number of views", visit + "visit s1 12:00:00 12:10:00 5 https://www.example.com/", "12:00-12:10 5"},
+		{"goes on with its own tags", "visit s1 12:00:00 12:10:00 3 https://www.example.com/?utm_source=x\n12:20:00 view https://www.example.com/?utm_source=x", "12:00-12:20 4"},
+		{"goes on with what it absorbed", visit + "12:05:00 view https://www.example.com/a?gclid=1 from https://www.bing.com/\n12:20:00 view https://www.example.com/a?gclid=1 from https://www.bing.com/", "12:00-12:20 4"},
+		{"the longer of two absorbs", "visit s1 12:00:00 12:40:00 3 https://www.example.com/\nvisit s2 12:05:00 12:10:00 2 https://www.example.com/\n12:30:00 view https://www.example.com/a?gclid=1", "12:00-12:05 3; 12:05-12:10 2"},
 		{"overlapping ones are cut", visit + "visit s2 12:05:00 12:20:00 4 https://www.example.com/x", "12:00-12:05 3; 12:05-12:20 4"},
 		{"an end before the start", "visit s1 12:00:00 11:00:00 1 https://www.example.com/", "12:00-12:00 1"},
 	} {
@@ -121,6 +125,35 @@ func TestVisitTakesDetails(t *testing.T) {
 		12:04:00 form https://www.example.com/contact agent=Firefox/1 geo=Seattle/Washington/US`)
 	x := Default().Sessions("v1", events, visits)[0]
 	if x.FormURL != "https://www.example.com/contact" || x.FormAt != events[0].At || x.UserAgent != "Firefox/1" || x.Geo.City != "Seattle" {
+		t.Errorf("got %+v", x)
+	}
+}
+
+// A visit whose form has no time had it at its end at the latest; without a form it has no time of one.
+func TestVisitForm(t *testing.T) {
+	t.Parallel()
+	v := Visit{SessionID: "s", Visitor: "v1", StartedAt: at("12:00:00"), EndedAt: at("12:10:00"), FormURL: "https://www.example.com/contact"}
+	if x := Default().Sessions("v1", nil, []Visit{v})[0]; !x.FormAt.Equal(at("12:10:00")) {
+		t.Errorf("form at %s", x.FormAt)
+	}
+	v.FormAt = at("12:03:00")
+	if x := Default().Sessions("v1", nil, []Visit{v})[0]; !x.FormAt.Equal(at("12:03:00")) {
+		t.Errorf("form at %s", x.FormAt)
+	}
+	v.FormURL = ""
+	if x := Default().Sessions("v1", nil, []Visit{v})[0]; !x.FormAt.IsZero() {
+		t.Errorf("no form, at %s", x.FormAt)
+	}
+}
+
+// A view and a form of the same page at the same time are two things.
+func TestViewAndForm(t *testing.T) {
+	t.Parallel()
+	e := view("12:00:00", "https://www.example.com/contact")
+	f := e
+	f.Kind = Form
+	x := Default().Sessions("v1", []Event{f, e}, nil)
+	if len(x) != 1 || x[0].PageViews != 1 || x[0].FormURL == "" {
 		t.Errorf("got %+v", x)
 	}
 }

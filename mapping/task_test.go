@@ -26,6 +26,8 @@ func TestReadCallTime(t *testing.T) {
 		{"duration as text", map[string]any{"CallDurationInSeconds": "90"}, "16:58:30", "CreatedDate-CallDurationInSeconds"},
 		{"no duration", map[string]any{"CallDurationInSeconds": nil}, "17:00:00", "CreatedDate"},
 		{"absurd duration", map[string]any{"CallDurationInSeconds": -5.0}, "17:00:00", "CreatedDate"},
+		{"endless duration", map[string]any{"CallDurationInSeconds": 1e12}, "17:00:00", "CreatedDate"},
+		{"whole milliseconds", map[string]any{touch: "2026-11-23T16:00:00.1239Z"}, "16:00:00.123", touch},
 		{"a bare date is no time", map[string]any{touch: "2026-11-23", "CallDurationInSeconds": 60.0}, "16:59:00", "CreatedDate-CallDurationInSeconds"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -35,7 +37,7 @@ func TestReadCallTime(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := call.At.Format("15:04:05.99"); got != test.at || call.AtFrom != test.from || call.At.Location() != time.UTC {
+			if got := call.At.Format("15:04:05.999999"); got != test.at || call.AtFrom != test.from || call.At.Location() != time.UTC {
 				t.Errorf("call at %s %s from %s; want %s from %s", got, call.At.Location(), call.AtFrom, test.at, test.from)
 			}
 		})
