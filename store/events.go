@@ -89,6 +89,10 @@ type adder struct {
 
 // add stores one row; false means that it, or a later version of it, stood there.
 func (a *adder) add(r row) (bool, error) {
+	// Also of a visit that loses to a later version: the order of arrival must not matter.
+	if a.earliest.IsZero() || r.at.Before(a.earliest) {
+		a.earliest = r.at
+	}
 	b := a.tx.Bucket(r.bucket)
 	if old := b.Get(r.key); old != nil {
 		if r.visit == nil {
@@ -104,9 +108,6 @@ func (a *adder) add(r row) (bool, error) {
 	}
 	if err := b.Put(r.key, r.value); err != nil {
 		return false, err
-	}
-	if a.earliest.IsZero() || r.at.Before(a.earliest) {
-		a.earliest = r.at
 	}
 	if r.visitor == a.checked {
 		return true, nil
