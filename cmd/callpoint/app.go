@@ -146,12 +146,3 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	}
 	return l, os.Chmod(path, 0o660)
 }
-
-// server is an HTTP server with a limit on everything that a client may drag out.
-func server(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
-		WriteTimeout: 15 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"callpoint/store"
+	"callpoint/sync/collector"
 	"callpoint/sync/engine"
 	"callpoint/sync/salesforce"
 
@@ -49,7 +50,7 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	srv := server(h, a.log)
+	srv := collector.NewServer(h, a.log)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	ran := make(chan error, 1)

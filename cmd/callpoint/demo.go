@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"callpoint/sync/collector"
 	"callpoint/sync/engine"
 	"callpoint/sync/monitor"
 	"callpoint/sync/orgsim"
@@ -104,7 +105,7 @@ func serveLoopback(h http.Handler) (url string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	srv := server(h, slog.New(slog.DiscardHandler))
+	srv := collector.NewServer(h, slog.New(slog.DiscardHandler))
 	go srv.Serve(l) //nolint:errcheck // it ends with Close
 	return "http://" + l.Addr().String(), func() { srv.Close() }, nil
 }

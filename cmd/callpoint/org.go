@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"callpoint/sync/collector"
 	"callpoint/sync/orgsim"
 
 	"github.com/spf13/cobra"
@@ -55,7 +56,7 @@ func (p *program) serveOrg(ctx context.Context, address string, faults []string)
 	}
 	fmt.Fprintf(p.stdout, "SALESFORCE_DOMAIN=http://%s\nSALESFORCE_CONSUMER_KEY=%s\nSALESFORCE_CONSUMER_SECRET=%s\n",
 		l.Addr(), orgsim.DefaultClientID, orgsim.DefaultClientSecret)
-	srv := server(org, slog.New(slog.DiscardHandler))
+	srv := collector.NewServer(org, slog.New(slog.DiscardHandler))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	select {
