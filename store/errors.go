@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"syscall"
 
-	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
@@ -38,7 +37,7 @@ func refused(err error) error {
 	switch {
 	case err == nil || errors.As(err, &r) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrOtherOrg):
 		return err
-	case errors.Is(err, bolt.ErrDatabaseNotOpen):
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return &RefusedError{http.StatusServiceUnavailable, ErrClosed}
 	case full(err):
 		return &RefusedError{http.StatusInsufficientStorage, fmt.Errorf("store is full: free disk space or raise the limit: %w", err)}

@@ -70,7 +70,7 @@ func (e *Engine) learn(ctx context.Context) error {
 func (e *Engine) fit(s *schema) error {
 	task, tp := s.Objects["Task"], s.Objects[e.cfg.TouchpointObject]
 	if _, ok := task.Field(e.cfg.Settings.BizibleIDField); !ok {
-		return fmt.Errorf("Task has no field %s that this user may read: install the Marketo Measure package 6.7 or later, grant read access to the field, or set CALLPOINT_BIZIBLE_ID_FIELD", e.cfg.Settings.BizibleIDField)
+		return fmt.Errorf("the Task object has no field %s that this user may read: install the Marketo Measure package 6.7 or later, grant read access to the field, or set CALLPOINT_BIZIBLE_ID_FIELD", e.cfg.Settings.BizibleIDField)
 	}
 	key, ok := tp.Field(e.cfg.ExternalID)
 	switch {

@@ -101,7 +101,6 @@ type RowError struct {
 type fault struct {
 	Fault
 	seen, hit, rows int
-	removed         bool
 }
 
 // Fault adds a fault to the script; the returned function removes it.
