@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"callpoint/mapping"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // A Call is a Task as read, with the answer for it.
@@ -20,12 +18,15 @@ type Call struct {
 	ReadAt     time.Time          `json:"read_at"`
 	Resolution mapping.Resolution `json:"resolution,omitzero"`
 	ResolvedAt time.Time          `json:"resolved_at,omitzero"`
+	// Forgotten says that the Task names a visitor who was erased: it counts as one
+	// without an id, and its touchpoint stays as it is.
+	Forgotten bool `json:"forgotten,omitempty"`
 }
 
 // ApplyTasks stores the Tasks of one page that differ from what is known, marks
 // their journeys dirty, and moves the cursor, in one transaction.
 func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (changed int, err error) {
-	err = s.update(ctx, func(tx *bolt.Tx) error {
+	err = s.update(ctx, func(tx *txn) error {
 		changed = 0
 		for i := range page {
 			ok, err := applyTask(tx, &page[i])
@@ -41,8 +42,15 @@ func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (cha
 	return changed, err
 }
 
-func applyTask(tx *bolt.Tx, read *Call) (bool, error) {
+func applyTask(tx *txn, read *Call) (bool, error) {
 	c := *read
+	gone, err := isForgotten(tx, c.Visitor)
+	if err != nil {
+		return false, err
+	}
+	if gone {
+		c.erase()
+	}
 	calls, id := tx.Bucket(bCalls), []byte(c.TaskID)
 	var old Call
 	known, err := get(calls, id, &old)
@@ -89,18 +97,24 @@ type Journey struct {
 	Visits      []mapping.Visit
 	Calls       []Call
 	Touchpoints map[string]Touchpoint // by external id: of its calls, and its own
+
+	// What retention left of the visitor: see mapping.Journey.
+	PrunedBefore   time.Time
+	PrunedSessions int
+	PrunedForm     time.Time
+	PrunedLast     *mapping.Session
 }
 
 // Journey reads one journey. An unknown one is empty.
 func (s *Store) Journey(key string) (j Journey, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		j, err = readJourney(tx, key)
 		return err
 	})
 	return j, err
 }
 
-func readJourney(tx *bolt.Tx, key string) (Journey, error) {
+func readJourney(tx *txn, key string) (Journey, error) {
 	j := Journey{Key: key, Touchpoints: map[string]Touchpoint{}}
 	if key != "" && key[0] != 1 {
 		j.Visitor = key
@@ -108,6 +122,11 @@ func readJourney(tx *bolt.Tx, key string) (Journey, error) {
 	if v := tx.Bucket(bDirty).Get([]byte(key)); v != nil {
 		j.Generation = binary.BigEndian.Uint64(v)
 	}
+	var p pruned
+	if _, err := get(tx.Bucket(bPruned), []byte(key), &p); err != nil {
+		return j, err
+	}
+	j.PrunedBefore, j.PrunedSessions, j.PrunedForm, j.PrunedLast = p.Before, p.Sessions, p.Form, p.Last
 	var err error
 	if j.Events, err = values[mapping.Event](tx.Bucket(bEvents), prefixed(key)); err != nil {
 		return j, err
@@ -133,7 +152,7 @@ func readJourney(tx *bolt.Tx, key string) (Journey, error) {
 	})
 }
 
-func readTouchpoint(tx *bolt.Tx, key []byte, into map[string]Touchpoint) error {
+func readTouchpoint(tx *txn, key []byte, into map[string]Touchpoint) error {
 	var t Touchpoint
 	ok, err := get(tx.Bucket(bTouchpoints), key, &t)
 	if ok && err == nil {
@@ -149,7 +168,7 @@ func (s *Store) Dirty(ctx context.Context, now time.Time, limit int) ([]Journey,
 		return nil, err
 	}
 	var all []Journey
-	err := s.view(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *txn) error {
 		c := tx.Bucket(bDirty).Cursor()
 		for k, _ := c.First(); k != nil && len(all) < limit; k, _ = c.Next() {
 			j, err := readJourney(tx, string(k))
@@ -169,7 +188,7 @@ func (s *Store) wake(ctx context.Context, now time.Time) error {
 	if err != nil || !due {
 		return err
 	}
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.update(ctx, func(tx *txn) error {
 		return eachDue(tx.Bucket(bWake), now, func(journey []byte) error {
 			return markDirty(tx, string(journey))
 		})
@@ -177,7 +196,7 @@ func (s *Store) wake(ctx context.Context, now time.Time) error {
 }
 
 func (s *Store) firstDue(bucket []byte, now time.Time) (due bool, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		k, _ := tx.Bucket(bucket).Cursor().First()
 		due = k != nil && !keyTime(k).After(now)
 		return nil
@@ -186,7 +205,7 @@ func (s *Store) firstDue(bucket []byte, now time.Time) (due bool, err error) {
 }
 
 // eachDue removes the entries up to now and calls fn with what follows their time.
-func eachDue(b *bolt.Bucket, now time.Time, fn func(rest []byte) error) error {
+func eachDue(b *bucket, now time.Time, fn func(rest []byte) error) error {
 	var keys [][]byte
 	c := b.Cursor()
 	for k, _ := c.First(); k != nil && !keyTime(k).After(now); k, _ = c.Next() {
@@ -208,7 +227,7 @@ func eachDue(b *bolt.Bucket, now time.Time, fn func(rest []byte) error) error {
 func (s *Store) MarkAll(ctx context.Context, fingerprint string) (n int, err error) {
 	var last []byte
 	for done := false; !done; {
-		err := s.update(ctx, func(tx *bolt.Tx) error {
+		err := s.update(ctx, func(tx *txn) error {
 			c := tx.Bucket(bJourneys).Cursor()
 			k, _ := c.Seek(last)
 			for i := 0; i < 1000 && k != nil; i++ {
@@ -246,7 +265,7 @@ func (s *Store) MarkBeforeCollection(ctx context.Context) error {
 	if _, err := s.State("recheck", &until); err != nil || until.IsZero() {
 		return err
 	}
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.update(ctx, func(tx *txn) error {
 		meta := tx.Bucket(bMeta)
 		var earliest time.Time
 		if _, err := get(meta, []byte("earliest"), &earliest); err != nil {
@@ -272,7 +291,7 @@ func (s *Store) MarkBeforeCollection(ctx context.Context) error {
 
 // Call reads one call and its touchpoint, if it has one.
 func (s *Store) Call(taskID string) (c Call, t *Touchpoint, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		ok, err := get(tx.Bucket(bCalls), []byte(taskID), &c)
 		if err != nil {
 			return err
@@ -321,7 +340,7 @@ type callRow struct {
 
 // callsBefore reads one page of calls with a timeline key below from, newest first.
 func (s *Store) callsBefore(from []byte, since time.Time) (page []callRow, next []byte, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		c := tx.Bucket(bTimeline).Cursor()
 		k, _ := c.Seek(from)
 		if k == nil {

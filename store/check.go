@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // maxProblems bounds what Check reports: after so many the file is past reading one by one.
@@ -15,7 +13,7 @@ const maxProblems = 100
 // Check verifies the file's structure, every checksum, and the indexes against the
 // records, both ways. It returns one sentence for each thing that is wrong.
 func (s *Store) Check() (problems []string, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		c := checker{tx: tx}
 		// The channel must be drained: its goroutine holds the transaction.
 		for e := range tx.Check() {
@@ -34,7 +32,7 @@ func (s *Store) Check() (problems []string, err error) {
 }
 
 type checker struct {
-	tx       *bolt.Tx
+	tx       *txn
 	problems []string
 }
 
@@ -53,7 +51,10 @@ func (c *checker) each(bucket []byte, fn func(k, v []byte)) {
 }
 
 func (c *checker) envelopes() {
-	for _, name := range [][]byte{bMeta, bEvents, bVisits, bCalls, bTouchpoints, bPersons} {
+	for _, name := range buckets {
+		if !sealed(name) {
+			continue
+		}
 		c.each(name, func(k, v []byte) {
 			payload, err := verify(k, v)
 			if err != nil {

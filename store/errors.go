@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"syscall"
 
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -40,13 +39,8 @@ func refused(err error) error {
 	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return &RefusedError{http.StatusServiceUnavailable, ErrClosed}
 	case full(err):
-		return &RefusedError{http.StatusInsufficientStorage, fmt.Errorf("store is full: free disk space or raise the limit: %w", err)}
+		return errFull(err)
 	default:
 		return &RefusedError{http.StatusServiceUnavailable, fmt.Errorf("store does not take writes: %w", err)}
 	}
-}
-
-// full reports whether err goes away when space returns.
-func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, berrors.ErrMaxSizeReached)
 }

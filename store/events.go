@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -13,28 +14,33 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Add makes events and visits durable, all or none, and says how many of them
-// stood there already. Journeys with calls that they belong to are marked dirty.
+// Add makes events and visits durable, all or none, and says how many of them it did not
+// add: those that stood there already, those of visitors that were forgotten, and those
+// from before what retention has dropped. Journeys with calls are marked dirty.
 func (s *Store) Add(ctx context.Context, events []mapping.Event, visits []mapping.Visit) (repeated int, err error) {
-	rows, err := encode(events, visits)
+	rows, bytes, err := encode(events, visits)
 	if err != nil {
 		return 0, err
 	}
-	err = s.update(ctx, func(tx *bolt.Tx) error {
-		repeated = 0
-		b := adder{tx: tx, earliest: time.Time{}}
+	if err := s.room(bytes); err != nil {
+		return 0, err
+	}
+	var a adder
+	err = s.enqueue(ctx, &write{bytes: bytes, fn: func(tx *txn) error {
+		a = adder{tx: tx}
 		for _, r := range rows {
-			added, err := b.add(r)
-			if err != nil {
+			if err := a.add(r); err != nil {
 				return err
 			}
-			if !added {
-				repeated++
-			}
 		}
-		return b.finish()
-	})
-	return repeated, err
+		return a.finish()
+	}})
+	if err != nil {
+		return 0, err
+	}
+	s.counts.forgotten.Add(uint64(a.forgotten))
+	s.counts.pruned.Add(uint64(a.pruned))
+	return len(rows) - a.added, nil
 }
 
 // row is one event or visit, encoded before the transaction begins.
@@ -48,13 +54,13 @@ type row struct {
 }
 
 // encode sorts the rows by key: neighbours in the file are written together.
-func encode(events []mapping.Event, visits []mapping.Visit) ([]row, error) {
-	rows := make([]row, 0, len(events)+len(visits))
+func encode(events []mapping.Event, visits []mapping.Visit) (rows []row, bytes int64, err error) {
+	rows = make([]row, 0, len(events)+len(visits))
 	for _, e := range events {
 		key := eventKey(e)
 		value, err := seal(key, e)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		rows = append(rows, row{bEvents, key, value, e.Visitor, e.At, nil})
 	}
@@ -62,33 +68,49 @@ func encode(events []mapping.Event, visits []mapping.Visit) ([]row, error) {
 		key := prefixed(v.Visitor, []byte(v.SessionID))
 		value, err := seal(key, v)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		rows = append(rows, row{bVisits, key, value, v.Visitor, v.StartedAt, &v})
 	}
 	for _, r := range rows {
 		if len(r.key) > bolt.MaxKeySize {
-			return nil, fmt.Errorf("key of visitor %.40q is too long", r.visitor)
+			return nil, 0, fmt.Errorf("key of visitor %.40q is too long", r.visitor)
 		}
+		bytes += int64(len(r.key) + len(r.value))
 	}
 	slices.SortStableFunc(rows, func(a, b row) int {
-		if c := bytes.Compare(a.bucket, b.bucket); c != 0 {
-			return c
-		}
-		return bytes.Compare(a.key, b.key)
+		return cmp.Or(slices.Compare(a.bucket, b.bucket), slices.Compare(a.key, b.key))
 	})
-	return rows, nil
+	return rows, bytes, nil
 }
 
 // adder carries what one transaction of Add learns.
 type adder struct {
-	tx       *bolt.Tx
-	earliest time.Time
-	checked  string // the visitor that was looked up last: rows come sorted
+	tx                       *txn
+	earliest                 time.Time
+	added, forgotten, pruned int
+
+	// Of the visitor that was looked up last; rows come sorted.
+	visitor   string
+	isGone    bool      // forgotten
+	oldest    time.Time // what is older was dropped by retention
+	isVisitor bool
+	marked    bool
 }
 
-// add stores one row; false means that it, or a later version of it, stood there.
-func (a *adder) add(r row) (bool, error) {
+// add stores one row, unless it, or a later version of it, stands there.
+func (a *adder) add(r row) error {
+	if err := a.look(r.visitor); err != nil {
+		return err
+	}
+	switch {
+	case a.isGone:
+		a.forgotten++
+		return nil
+	case r.at.Before(a.oldest):
+		a.pruned++
+		return nil
+	}
 	// Also of a visit that loses to a later version: the order of arrival must not matter.
 	if a.earliest.IsZero() || r.at.Before(a.earliest) {
 		a.earliest = r.at
@@ -96,27 +118,45 @@ func (a *adder) add(r row) (bool, error) {
 	b := a.tx.Bucket(r.bucket)
 	if old := b.Get(r.key); old != nil {
 		if r.visit == nil {
-			return false, nil
+			return nil
 		}
 		var stood mapping.Visit
 		if err := open(r.key, old, &stood); err != nil {
-			return false, err
+			return err
 		}
 		if !newer(r.visit, &stood) {
-			return false, nil
+			return nil
 		}
 	}
 	if err := b.Put(r.key, r.value); err != nil {
-		return false, err
+		return err
 	}
-	if r.visitor == a.checked {
-		return true, nil
+	a.added++
+	if a.marked {
+		return nil
 	}
-	a.checked = r.visitor
+	a.marked = true
 	if !hasCalls(a.tx, r.visitor) {
-		return true, nil
+		return nil
 	}
-	return true, markDirty(a.tx, r.visitor)
+	return markDirty(a.tx, r.visitor)
+}
+
+// look learns what holds for all rows of a visitor.
+func (a *adder) look(visitor string) error {
+	if a.isVisitor && a.visitor == visitor {
+		return nil
+	}
+	gone, err := isForgotten(a.tx, visitor)
+	if err != nil {
+		return err
+	}
+	var p pruned
+	if _, err := get(a.tx.Bucket(bPruned), []byte(visitor), &p); err != nil {
+		return err
+	}
+	a.visitor, a.isVisitor, a.isGone, a.oldest, a.marked = visitor, true, gone, p.Before, false
+	return nil
 }
 
 // newer reports whether v replaces old: the later end wins, then more page views.
@@ -152,14 +192,17 @@ func (a *adder) finish() error {
 	return put(meta, []byte("recheck"), was)
 }
 
-func hasCalls(tx *bolt.Tx, journey string) bool {
-	prefix := prefixed(journey)
-	k, _ := tx.Bucket(bJourneys).Cursor().Seek(prefix)
+func hasCalls(tx *txn, journey string) bool {
+	return hasPrefix(tx, bJourneys, prefixed(journey))
+}
+
+func hasPrefix(tx *txn, bucket, prefix []byte) bool {
+	k, _ := tx.Bucket(bucket).Cursor().Seek(prefix)
 	return bytes.HasPrefix(k, prefix)
 }
 
 // markDirty gives the journey a new generation: a resolution of an older one is dropped.
-func markDirty(tx *bolt.Tx, journey string) error {
+func markDirty(tx *txn, journey string) error {
 	b := tx.Bucket(bDirty)
 	gen, err := b.NextSequence()
 	if err != nil {
@@ -169,7 +212,7 @@ func markDirty(tx *bolt.Tx, journey string) error {
 }
 
 // scan calls fn for the keys with a prefix, until it returns false.
-func scan(b *bolt.Bucket, prefix []byte, fn func(k, v []byte) (bool, error)) error {
+func scan(b *bucket, prefix []byte, fn func(k, v []byte) (bool, error)) error {
 	c := b.Cursor()
 	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		if more, err := fn(k, v); err != nil || !more {
@@ -180,7 +223,7 @@ func scan(b *bolt.Bucket, prefix []byte, fn func(k, v []byte) (bool, error)) err
 }
 
 // values reads every value under a prefix.
-func values[T any](b *bolt.Bucket, prefix []byte) (all []T, err error) {
+func values[T any](b *bucket, prefix []byte) (all []T, err error) {
 	err = scan(b, prefix, func(k, v []byte) (bool, error) {
 		var t T
 		if err := open(k, v, &t); err != nil {

@@ -115,9 +115,10 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		fillGolden(t, s)
+		ctx := context.Background()
 		var file bytes.Buffer
 		z, _ := gzip.NewWriterLevel(&file, gzip.BestCompression)
-		if _, err := s.Backup(z); err != nil {
+		if _, err := s.Backup(ctx, z); err != nil {
 			t.Fatal(err)
 		}
 		if err := z.Close(); err != nil {

@@ -23,10 +23,21 @@ var (
 	bDue         = []byte("due")
 	bParked      = []byte("parked")
 	bPersons     = []byte("persons")
+	bPruned      = []byte("pruned")
+	bForgotten   = []byte("forgotten")
 
 	buckets = [][]byte{bMeta, bEvents, bVisits, bCalls, bTimeline, bJourneys, bDirty, bWake,
-		bTouchpoints, bOwned, bDue, bParked, bPersons}
+		bTouchpoints, bOwned, bDue, bParked, bPersons, bPruned, bForgotten}
 )
+
+// sealed says whether the values of a bucket are envelopes: all but those of indexes.
+func sealed(bucket []byte) bool {
+	switch string(bucket) {
+	case "meta", "events", "visits", "calls", "touchpoints", "persons", "pruned", "forgotten":
+		return true
+	}
+	return false
+}
 
 // JourneyKey names what is resolved together: a visitor, or one call without one.
 func JourneyKey(visitor, taskID string) string {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // A Cursor says how far the org's Tasks have been read.
@@ -19,7 +17,7 @@ type Cursor struct {
 
 // Pin ties the store to one org for good.
 func (s *Store) Pin(ctx context.Context, orgID string) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.update(ctx, func(tx *txn) error {
 		meta := tx.Bucket(bMeta)
 		var pinned string
 		ok, err := get(meta, []byte("org"), &pinned)
@@ -57,7 +55,7 @@ func (s *Store) Earliest() (t time.Time, err error) {
 
 // State reads a small named value into v; ok is false where it was never set.
 func (s *Store) State(name string, v any) (ok bool, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		ok, err = get(tx.Bucket(bMeta), []byte(name), v)
 		return err
 	})
@@ -69,7 +67,7 @@ func (s *Store) SetState(ctx context.Context, name string, v any) error {
 	if _, err := json.Marshal(v); err != nil {
 		return fmt.Errorf("state %s: %w", name, err)
 	}
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.update(ctx, func(tx *txn) error {
 		return put(tx.Bucket(bMeta), []byte(name), v)
 	})
 }

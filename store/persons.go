@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // A Person is what is known of the Bizible Person of a Lead or Contact.
@@ -18,7 +16,7 @@ type Person struct {
 // Persons reads what is known of these Leads and Contacts; unknown ones are absent.
 func (s *Store) Persons(whos []string) (known map[string]Person, err error) {
 	known = map[string]Person{}
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		for _, who := range whos {
 			var p Person
 			ok, err := get(tx.Bucket(bPersons), []byte(who), &p)
@@ -39,7 +37,7 @@ func (s *Store) PutPersons(ctx context.Context, all []Person) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.update(ctx, func(tx *txn) error {
 		for _, p := range all {
 			if err := put(tx.Bucket(bPersons), []byte(p.Who), p); err != nil {
 				return err
@@ -54,7 +52,7 @@ func (s *Store) ForgetPersons(ctx context.Context, whos []string) error {
 	if len(whos) == 0 {
 		return nil
 	}
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.update(ctx, func(tx *txn) error {
 		for _, who := range whos {
 			if err := tx.Bucket(bPersons).Delete([]byte(who)); err != nil {
 				return err

@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"path/filepath"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
-
-// schema is the version of the keys and payloads that this program writes.
-const schema = 1
 
 // Options are the limits of a store; zero values mean the defaults.
 type Options struct {
@@ -24,181 +20,64 @@ type Options struct {
 	Timeout time.Duration
 	// Queue is how many writes may wait for the disk before more are refused. Default 1024.
 	Queue int
+	// QueueBytes is how much these writes may hold together. Default 64 MiB.
+	QueueBytes int64
+	// MaxSize is what the file may grow to, in bytes. A part of it is kept for what is
+	// not collected: cursor, answers, pruning. Default: no limit.
+	MaxSize int64
+	// FreeFloor is how much of the disk stays free: below it no event is taken. Default 0.
+	FreeFloor int64
 	// Now is the clock for the identity record; nil is time.Now.
 	Now func() time.Time
 }
 
-// A Store is one open file. Its methods may be called from many goroutines.
-type Store struct {
-	db   *bolt.DB
-	path string
-
-	queue chan *write
-	stop  chan struct{}
-	done  chan struct{}
-	once  sync.Once
-
-	mu     sync.Mutex
-	failed error // the I/O error after which no write is taken
-}
-
-// identity is the record that tells a callpoint store from another program's file.
-type identity struct {
-	Format  string    `json:"format"`
-	Schema  int       `json:"schema"`
-	Created time.Time `json:"created"`
-}
-
-const format = "callpoint store"
-
-// Open opens the store at path, or creates it with everything in place.
-func Open(path string, o Options) (*Store, error) {
+func (o Options) withDefaults() Options {
 	if o.Timeout == 0 {
 		o.Timeout = time.Second
 	}
 	if o.Queue == 0 {
 		o.Queue = 1024
 	}
+	if o.QueueBytes == 0 {
+		o.QueueBytes = 64 << 20
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	switch fi, err := os.Stat(path); {
-	case errors.Is(err, os.ErrNotExist):
-		if err := create(path, o); err != nil {
-			return nil, fmt.Errorf("create store %s: %w", path, err)
-		}
-	case err != nil:
-		return nil, fmt.Errorf("open store: %w", err)
-	case fi.IsDir():
-		return nil, fmt.Errorf("open store %s: it is a directory; CALLPOINT_STORE names a file", path)
-	}
-	db, err := openFile(path, o)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{db: db, path: path, queue: make(chan *write, o.Queue), stop: make(chan struct{}), done: make(chan struct{})}
-	if err := s.identify(); err != nil {
-		db.Close()
-		return nil, err
-	}
-	go s.writer()
-	return s, nil
+	return o
 }
 
-// openFile opens an existing file and says in plain words why it can not.
-func openFile(path string, o Options) (db *bolt.DB, err error) {
-	// bbolt panics on a file that was cut short.
-	defer func() {
-		if r := recover(); r != nil {
-			db, err = nil, fmt.Errorf("open store %s: %w: %v; restore a backup (callpoint store backup makes them)", path, ErrDamaged, r)
-		}
-	}()
-	if err := whole(path); err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, err)
-	}
-	db, err = bolt.Open(path, 0o600, boltOptions(o))
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("open store %s: %w; stop it first, or ask the running daemon (callpoint status)", path, ErrInUse)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
-		return nil, fmt.Errorf("open store %s: %w: it is no bbolt file (%v); restore a backup, or move it away to start anew", path, ErrDamaged, err)
-	case err != nil:
-		return nil, fmt.Errorf("open store %s: %w", path, err)
-	}
-	return db, nil
+// A Store is one open file. Its methods may be called from many goroutines.
+type Store struct {
+	path string
+	o    Options
+	db   atomic.Pointer[bolt.DB] // Compact puts another in its place
+
+	queue   chan *write
+	waiting atomic.Int64 // bytes in queue
+	stop    chan struct{}
+	done    chan struct{}
+	once    sync.Once
+
+	copying sync.Mutex // held by Compact and Backup
+	// touched are the keys that were written since a copy of the file began, bucket 00
+	// key; nil while none is made. Owned by the writer.
+	touched map[string]struct{}
+
+	mu     sync.Mutex
+	failed error // the I/O error after which no write is taken; guarded by mu
+	full   error // why the last commit found no room; nil once one succeeded; guarded by mu
+
+	counts counts
 }
 
-// whole refuses a file that bbolt would take for a new store, or fail on with a fault.
-func whole(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if fi.Size() < 4*int64(os.Getpagesize()) {
-		return fmt.Errorf("%w: it has only %d bytes; restore a backup, or remove it to start anew", ErrDamaged, fi.Size())
-	}
-	return nil
-}
+// counts are of events and visits that Add left out, since the store was opened.
+type counts struct{ forgotten, pruned atomic.Uint64 }
 
-func boltOptions(o Options) *bolt.Options {
-	return &bolt.Options{
-		Timeout:      o.Timeout,
-		FreelistType: bolt.FreelistMapType,
-		// Room to grow without remapping: a remap waits for every reader.
-		InitialMmapSize: 1 << 30,
-		NoStatistics:    true,
-	}
-}
-
-// create makes the file under another name first: a power cut during the very
-// first initialisation would leave a file that does not open.
-func create(path string, o Options) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".callpoint-new-*")
-	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("the folder %s does not exist", dir)
-		}
-		return err
-	}
-	tmp := f.Name()
-	f.Close()
-	defer os.Remove(tmp)
-	db, err := bolt.Open(tmp, 0o600, boltOptions(o))
-	if err != nil {
-		return err
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range buckets {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		return put(tx.Bucket(bMeta), []byte("identity"), identity{format, schema, o.Now().UTC()})
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
-	}
-	// Link, not rename: of two processes that start at once, one wins and none overwrites.
-	if err := os.Link(tmp, path); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func (s *Store) identify() error {
-	return s.view(func(tx *bolt.Tx) error {
-		meta := tx.Bucket(bMeta)
-		if meta == nil {
-			return fmt.Errorf("open store %s: it is another program's file; CALLPOINT_STORE must name a callpoint store", s.path)
-		}
-		var id identity
-		if ok, err := get(meta, []byte("identity"), &id); err != nil || !ok || id.Format != format {
-			return errors.Join(fmt.Errorf("open store %s: it is another program's file; CALLPOINT_STORE must name a callpoint store", s.path), err)
-		}
-		if id.Schema != schema {
-			return fmt.Errorf("open store %s: its schema is %d, this program reads %d: install the callpoint that wrote it", s.path, id.Schema, schema)
-		}
-		for _, name := range buckets {
-			if tx.Bucket(name) == nil {
-				return fmt.Errorf("open store %s: %w: bucket %s is gone; restore a backup", s.path, ErrDamaged, name)
-			}
-		}
-		return nil
-	})
+// LeftOut says how many events and visits Add did not take since the store was opened:
+// those of forgotten visitors, and those older than what retention has dropped already.
+func (s *Store) LeftOut() (forgotten, pruned uint64) {
+	return s.counts.forgotten.Load(), s.counts.pruned.Load()
 }
 
 // Path is the file's name.
@@ -208,162 +87,61 @@ func (s *Store) Path() string { return s.path }
 func (s *Store) Close() error {
 	s.once.Do(func() { close(s.stop) })
 	<-s.done
-	return s.db.Close()
+	return s.db.Load().Close()
 }
 
-// Backup writes a consistent copy of the store while it is in use.
-func (s *Store) Backup(w io.Writer) (n int64, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		n, err = tx.WriteTo(w)
-		return err
-	})
-	return n, err
-}
-
-// Writable reports nil while the store takes writes.
-func (s *Store) Writable() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failed
-}
-
-func (s *Store) view(fn func(*bolt.Tx) error) error {
-	err := s.db.View(fn)
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return ErrClosed
+// view runs fn in a read transaction, which must be short: while it is open, no page
+// that it may see is used again.
+func (s *Store) view(fn func(*txn) error) error {
+	for {
+		db := s.db.Load()
+		err := s.guard(func() error {
+			return db.View(func(tx *bolt.Tx) error { return fn(&txn{Tx: tx}) })
+		})
+		if !errors.Is(err, berrors.ErrDatabaseNotOpen) {
+			return err
+		}
+		// Closed, or compacted into another file at this very moment.
+		if s.db.Load() == db {
+			return ErrClosed
+		}
 	}
-	return err
 }
 
-// A write is one transaction that waits for the writer.
-type write struct {
-	fn   func(*bolt.Tx) error
-	done chan error
+// guard turns the panics and faults with which bbolt meets a damaged file into errors.
+func (s *Store) guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %s: %v; restore a backup", ErrDamaged, s.path, r)
+		}
+	}()
+	return fn()
+}
+
+// Size tells how large the file is, and how much of it is in use; the rest is free pages.
+func (s *Store) Size() (file, used int64, err error) {
+	fi, err := os.Stat(s.path)
+	if err != nil {
+		return 0, 0, err
+	}
+	used, err = s.used()
+	return fi.Size(), used, err
+}
+
+// used is what of the file holds data.
+func (s *Store) used() (used int64, err error) {
+	err = s.view(func(tx *txn) error {
+		stats := tx.DB().Stats()
+		used = tx.Size() - int64(stats.FreePageN+stats.PendingPageN)*int64(tx.DB().Info().PageSize)
+		return nil
+	})
+	return used, err
 }
 
 // update runs fn in a transaction that it may share with others that wait at the
 // same time (group commit), and returns after fsync. fn may run twice: it sets its
 // results, it does not add to them.
-func (s *Store) update(ctx context.Context, fn func(*bolt.Tx) error) error {
-	w := &write{fn, make(chan error, 1)}
-	select {
-	case <-s.stop:
-		return &RefusedError{http.StatusServiceUnavailable, ErrClosed}
-	default:
-	}
-	select {
-	case s.queue <- w:
-	case <-ctx.Done():
-		return ctx.Err()
-	default:
-		return errBusy
-	}
-	// Once queued, the outcome is awaited: giving up here would leave it unknown.
-	select {
-	case err := <-w.done:
-		return err
-	case <-s.done:
-		select {
-		case err := <-w.done:
-			return err
-		default:
-			return &RefusedError{http.StatusServiceUnavailable, ErrClosed}
-		}
-	}
-}
-
-// maxGroup bounds one commit, so that its latency stays even.
-const maxGroup = 256
-
-func (s *Store) writer() {
-	defer close(s.done)
-	for {
-		select {
-		case w := <-s.queue:
-			s.commit(s.gather(w))
-		case <-s.stop:
-			for {
-				select {
-				case w := <-s.queue:
-					s.commit(s.gather(w))
-				default:
-					return
-				}
-			}
-		}
-	}
-}
-
-// gather takes what waits already; it never waits for more.
-func (s *Store) gather(first *write) []*write {
-	group := []*write{first}
-	for len(group) < maxGroup {
-		select {
-		case w := <-s.queue:
-			group = append(group, w)
-		default:
-			return group
-		}
-	}
-	return group
-}
-
-func (s *Store) commit(group []*write) {
-	err := s.transact(func(tx *bolt.Tx) error {
-		for _, w := range group {
-			if err := w.fn(tx); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil || len(group) == 1 {
-		for _, w := range group {
-			w.done <- err
-		}
-		return
-	}
-	// One of them failed and took the others down: each gets a transaction of its own.
-	for _, w := range group {
-		w.done <- s.transact(w.fn)
-	}
-}
-
-// transact commits fn, and remembers an I/O error for good.
-func (s *Store) transact(fn func(*bolt.Tx) error) error {
-	if err := s.Writable(); err != nil {
-		return refused(err)
-	}
-	tx, err := s.db.Begin(true)
-	if err != nil {
-		return refused(err)
-	}
-	if err := fn(tx); err != nil {
-		return refused(errors.Join(err, tx.Rollback()))
-	}
-	if err := tx.Commit(); err != nil {
-		if !full(err) {
-			s.mu.Lock()
-			s.failed = fmt.Errorf("commit: %w; restart callpoint once the disk is well", err)
-			s.mu.Unlock()
-		}
-		return refused(err)
-	}
-	return nil
-}
-
-func put(b *bolt.Bucket, key []byte, v any) error {
-	env, err := seal(key, v)
-	if err != nil {
-		return err
-	}
-	return b.Put(key, env)
-}
-
-func get(b *bolt.Bucket, key []byte, v any) (bool, error) {
-	env := b.Get(key)
-	if env == nil {
-		return false, nil
-	}
-	return true, open(key, env, v)
+func (s *Store) update(ctx context.Context, fn func(*txn) error) error {
+	return s.enqueue(ctx, &write{fn: fn})
 }

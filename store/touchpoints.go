@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"callpoint/mapping"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // State is where a touchpoint stands on its way to Salesforce.
@@ -39,7 +37,10 @@ type Touchpoint struct {
 	// PersonField is the field that takes the link to the person of Who; empty for none.
 	PersonField string `json:"person_field,omitempty"`
 	Hash        string `json:"hash"`
-	Delete      bool   `json:"delete,omitempty"` // its basis went: to be deleted
+	// Frozen: its visitor was forgotten. The record in Salesforce stays as it is, and what
+	// it says is not kept here.
+	Frozen bool `json:"frozen,omitempty"`
+	Delete bool `json:"delete,omitempty"` // its basis went: to be deleted
 	// Session is the basis of a journey record; nil for a call's.
 	Session *mapping.Session `json:"session,omitempty"`
 
@@ -85,7 +86,7 @@ type Resolved struct {
 // transaction. A journey that changed since it was read is left dirty and skipped.
 // It returns how many touchpoints came out with the content that stands already.
 func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) (unchanged int, err error) {
-	err = s.update(ctx, func(tx *bolt.Tx) error {
+	err = s.update(ctx, func(tx *txn) error {
 		unchanged = 0
 		for i := range all {
 			n, err := commitJourney(tx, now, &all[i])
@@ -99,7 +100,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) (unch
 	return unchanged, err
 }
 
-func commitJourney(tx *bolt.Tx, now time.Time, r *Resolved) (unchanged int, err error) {
+func commitJourney(tx *txn, now time.Time, r *Resolved) (unchanged int, err error) {
 	key := []byte(r.Journey.Key)
 	mark := tx.Bucket(bDirty).Get(key)
 	if mark == nil || !bytes.Equal(mark, generation(r.Journey.Generation)) {
@@ -119,11 +120,14 @@ func commitJourney(tx *bolt.Tx, now time.Time, r *Resolved) (unchanged int, err 
 	return unchanged, tx.Bucket(bDirty).Delete(key)
 }
 
-func commitCalls(tx *bolt.Tx, now time.Time, r *Resolved) error {
+func commitCalls(tx *txn, now time.Time, r *Resolved) error {
 	for i, res := range r.Result.Calls {
 		c := r.Journey.Calls[i]
 		c.Resolution, c.Snapshot, c.ResolvedAt = res, res.Snapshot, now
 		c.Resolution.Snapshot = nil
+		if c.Forgotten {
+			c.Snapshot, c.Resolution.Detail = nil, forgottenDetail
+		}
 		if err := put(tx.Bucket(bCalls), []byte(c.TaskID), c); err != nil {
 			return err
 		}
@@ -131,9 +135,17 @@ func commitCalls(tx *bolt.Tx, now time.Time, r *Resolved) error {
 	return nil
 }
 
-func commitTouchpoints(tx *bolt.Tx, now time.Time, r *Resolved) (unchanged int, err error) {
+func commitTouchpoints(tx *txn, now time.Time, r *Resolved) (unchanged int, err error) {
 	stays := map[string]bool{}
+	for _, c := range r.Journey.Calls {
+		if c.Forgotten {
+			stays[CallKey(c.TaskID)] = true
+		}
+	}
 	for _, m := range r.Result.Touchpoints {
+		if stays[m.Key] {
+			continue
+		}
 		stays[m.Key] = true
 		t, err := desired(r.Journey.Key, m)
 		if err != nil {
@@ -148,6 +160,9 @@ func commitTouchpoints(tx *bolt.Tx, now time.Time, r *Resolved) (unchanged int, 
 		}
 	}
 	for _, k := range r.Result.Retract {
+		if stays[k] {
+			continue
+		}
 		stays[k] = true
 		if err := unwant(tx, now, k); err != nil {
 			return 0, err
@@ -165,7 +180,7 @@ func commitTouchpoints(tx *bolt.Tx, now time.Time, r *Resolved) (unchanged int, 
 }
 
 // want makes t what should stand under its key. Equal content is not sent again.
-func want(tx *bolt.Tx, now time.Time, t Touchpoint) (same bool, err error) {
+func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
 	var old Touchpoint
 	known, err := get(tx.Bucket(bTouchpoints), []byte(t.Key), &old)
 	if err != nil {
@@ -193,7 +208,7 @@ func want(tx *bolt.Tx, now time.Time, t Touchpoint) (same bool, err error) {
 }
 
 // unwant marks a record that may stand for deletion.
-func unwant(tx *bolt.Tx, now time.Time, key string) error {
+func unwant(tx *txn, now time.Time, key string) error {
 	var old Touchpoint
 	ok, err := get(tx.Bucket(bTouchpoints), []byte(key), &old)
 	if err != nil || !ok || old.Delete {
@@ -208,7 +223,7 @@ func unwant(tx *bolt.Tx, now time.Time, key string) error {
 }
 
 // schedule stores t in place of old and keeps the due and parked indexes in step.
-func schedule(tx *bolt.Tx, old, t *Touchpoint) error {
+func schedule(tx *txn, old, t *Touchpoint) error {
 	if err := unschedule(tx, old); err != nil {
 		return err
 	}
@@ -227,7 +242,7 @@ func schedule(tx *bolt.Tx, old, t *Touchpoint) error {
 	return put(tx.Bucket(bTouchpoints), []byte(t.Key), t)
 }
 
-func unschedule(tx *bolt.Tx, t *Touchpoint) error {
+func unschedule(tx *txn, t *Touchpoint) error {
 	if t.Key == "" {
 		return nil
 	}
@@ -237,7 +252,7 @@ func unschedule(tx *bolt.Tx, t *Touchpoint) error {
 	return tx.Bucket(bDue).Delete(append(timeKey(t.NextAttempt), t.Key...))
 }
 
-func dropTouchpoint(tx *bolt.Tx, t *Touchpoint) error {
+func dropTouchpoint(tx *txn, t *Touchpoint) error {
 	if err := unschedule(tx, t); err != nil {
 		return err
 	}
@@ -249,7 +264,7 @@ func dropTouchpoint(tx *bolt.Tx, t *Touchpoint) error {
 
 // Due gives up to limit touchpoints whose time to be sent has come, oldest first.
 func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		c := tx.Bucket(bDue).Cursor()
 		for k, _ := c.First(); k != nil && len(due) < limit && !keyTime(k).After(now); k, _ = c.Next() {
 			var t Touchpoint
@@ -269,7 +284,7 @@ func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
 // ReleaseParked makes parked touchpoints due whose time has come, or that keys name.
 func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[string]bool) (n int, err error) {
 	var release [][]byte
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		return tx.Bucket(bParked).ForEach(func(k, v []byte) error {
 			if keys[string(k)] || !keyTime(v).After(now) {
 				release = append(release, bytes.Clone(k))
@@ -280,7 +295,7 @@ func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[strin
 	if err != nil || len(release) == 0 {
 		return 0, err
 	}
-	err = s.update(ctx, func(tx *bolt.Tx) error {
+	err = s.update(ctx, func(tx *txn) error {
 		n = 0
 		for _, k := range release {
 			var old Touchpoint
@@ -305,7 +320,7 @@ func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[strin
 // Begin records that these touchpoints are about to be sent: from here on they may
 // stand, and until the answer is recorded it is unknown with which content.
 func (s *Store) Begin(ctx context.Context, sent []Touchpoint) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.update(ctx, func(tx *txn) error {
 		for _, t := range sent {
 			var now Touchpoint
 			ok, err := get(tx.Bucket(bTouchpoints), []byte(t.Key), &now)
@@ -338,7 +353,7 @@ type Outcome struct {
 
 // Finish records outcomes. Content that changed while it was on its way stays pending.
 func (s *Store) Finish(ctx context.Context, now time.Time, all []Outcome) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.update(ctx, func(tx *txn) error {
 		for _, o := range all {
 			if err := finish(tx, now, o); err != nil {
 				return err
@@ -348,7 +363,7 @@ func (s *Store) Finish(ctx context.Context, now time.Time, all []Outcome) error 
 	})
 }
 
-func finish(tx *bolt.Tx, now time.Time, o Outcome) error {
+func finish(tx *txn, now time.Time, o Outcome) error {
 	var old Touchpoint
 	ok, err := get(tx.Bucket(bTouchpoints), []byte(o.Key), &old)
 	if err != nil || !ok {
@@ -383,7 +398,7 @@ type Backlog struct {
 
 // Backlog counts what waits.
 func (s *Store) Backlog() (b Backlog, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		c := tx.Bucket(bDue).Cursor()
 		for k, _ := c.First(); k != nil; k, _ = c.Next() {
 			if b.Due == 0 {
@@ -406,7 +421,7 @@ func (s *Store) Backlog() (b Backlog, err error) {
 
 // ParkedTouchpoints lists what Salesforce refuses.
 func (s *Store) ParkedTouchpoints() (all []Touchpoint, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		return tx.Bucket(bParked).ForEach(func(k, _ []byte) error {
 			var t Touchpoint
 			ok, err := get(tx.Bucket(bTouchpoints), k, &t)

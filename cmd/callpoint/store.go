@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -67,7 +68,7 @@ func (p *program) backupStore(s *store.Store, path string) (err error) {
 	if err != nil {
 		return failed(err)
 	}
-	n, err := s.Backup(f)
+	n, err := s.Backup(context.Background(), f)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(path+".part", path)
 	}

@@ -1,0 +1,245 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"maps"
+	"strings"
+	"time"
+
+	"callpoint/mapping"
+)
+
+const forgottenDetail = "The visitor was erased (callpoint forget): the call counts as one without a BizibleId."
+
+// Erased says what Forget found of a visitor, and which backups may still hold it.
+type Erased struct {
+	Events      int          `json:"events"`
+	Visits      int          `json:"visits"`
+	Calls       int          `json:"calls"`
+	Touchpoints int          `json:"touchpoints"`
+	Backups     []BackupNote `json:"backups"`
+}
+
+// tombstone is what keeps a forgotten visitor out: the hash says nothing to those who do
+// not know the id already.
+type tombstone struct {
+	At time.Time `json:"at"`
+}
+
+// Forget erases a visitor: events, visits, the id and the session in its calls, the
+// values of its touchpoints. What stands in Salesforce stays there, and is not touched
+// again. A salted hash keeps the visitor out from now on. Then the file is compacted, so
+// that no byte of it is left. If that fails the error says so, and it is done with the
+// next compaction.
+func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Erased, err error) {
+	if visitor == "" || visitor[0] == 1 {
+		return e, errors.New("no visitor")
+	}
+	salt := make([]byte, 32)
+	_, _ = rand.Read(salt) // it never fails
+	err = s.update(ctx, func(tx *txn) error {
+		e = Erased{}
+		return forget(tx, visitor, salt, now, &e)
+	})
+	if err != nil {
+		return e, err
+	}
+	if e.Backups, err = s.Backups(); err != nil {
+		return e, err
+	}
+	_, _, err = s.Compact(ctx)
+	return e, err
+}
+
+func forget(tx *txn, visitor string, salt []byte, now time.Time, e *Erased) error {
+	meta := tx.Bucket(bMeta)
+	var known []byte
+	if ok, err := get(meta, []byte("salt"), &known); err != nil {
+		return err
+	} else if !ok {
+		if err := put(meta, []byte("salt"), salt); err != nil {
+			return err
+		}
+		known = salt
+	}
+	if err := put(tx.Bucket(bForgotten), digest(known, visitor), tombstone{now.UTC()}); err != nil {
+		return err
+	}
+	if err := put(meta, []byte("erased"), now.UTC()); err != nil {
+		return err
+	}
+	j, err := readJourney(tx, visitor)
+	if err != nil {
+		return err
+	}
+	e.Events, e.Visits, e.Calls = len(j.Events), len(j.Visits), len(j.Calls)
+	for _, b := range [][]byte{bEvents, bVisits, bJourneys, bOwned} {
+		if err := deletePrefix(tx.Bucket(b), prefixed(visitor)); err != nil {
+			return err
+		}
+	}
+	for _, b := range [][]byte{bDirty, bPruned} {
+		if err := tx.Bucket(b).Delete([]byte(visitor)); err != nil {
+			return err
+		}
+	}
+	if err := deleteWakes(tx, visitor); err != nil {
+		return err
+	}
+	for i := range j.Calls {
+		if err := eraseCall(tx, &j.Calls[i], visitor); err != nil {
+			return err
+		}
+	}
+	for _, t := range j.Touchpoints {
+		if err := freeze(tx, t); err != nil {
+			return err
+		}
+		e.Touchpoints++
+	}
+	return nil
+}
+
+// eraseCall keeps the Task, without the visitor.
+func eraseCall(tx *txn, c *Call, visitor string) error {
+	c.erase()
+	id := []byte(c.TaskID)
+	if err := tx.Bucket(bJourneys).Put(prefixed(JourneyKey("", c.TaskID), id), nil); err != nil {
+		return err
+	}
+	return put(tx.Bucket(bCalls), id, *c)
+}
+
+// erase takes the visitor out of a call.
+func (c *Call) erase() {
+	c.Fields = maps.Clone(c.Fields) // the caller's stays as it was read
+	scrub(c.Fields, c.Visitor)
+	reason := mapping.NoBizibleID
+	if c.Deleted {
+		reason = mapping.TaskDeleted
+	}
+	c.Visitor, c.Snapshot, c.Forgotten = "", nil, true
+	c.Resolution = mapping.Resolution{TaskID: c.TaskID, Reason: reason, Detail: forgottenDetail}
+}
+
+// minFind is the length from which an id is looked for within texts, too: a shorter one
+// would be found in any.
+const minFind = 8
+
+// scrub empties every text of a Task that names the visitor, whatever field it stands in.
+func scrub(fields map[string]any, visitor string) {
+	for name, v := range fields {
+		switch v := v.(type) {
+		case string:
+			id, _ := mapping.VisitorID(v)
+			if id == visitor || len(visitor) >= minFind && strings.Contains(strings.ToLower(v), visitor) {
+				fields[name] = ""
+			}
+		case map[string]any:
+			scrub(v, visitor)
+		}
+	}
+}
+
+// freeze keeps of a touchpoint that a record stands, and drops one that was never sent.
+func freeze(tx *txn, t Touchpoint) error {
+	if err := dropTouchpoint(tx, &t); err != nil || !t.MayStand() {
+		return err
+	}
+	kept := Touchpoint{
+		Key: t.Key, TaskID: t.TaskID, Journey: JourneyKey("", t.TaskID), Who: t.Who, Values: map[string]any{},
+		State: Written, Frozen: true, RecordID: t.RecordID, Sent: t.Sent, WrittenAt: t.WrittenAt,
+	}
+	if t.TaskID == "" {
+		kept.Journey = JourneyKey("", t.Key)
+		if err := tx.Bucket(bOwned).Put(prefixed(kept.Journey, []byte(t.Key)), nil); err != nil {
+			return err
+		}
+	}
+	return put(tx.Bucket(bTouchpoints), []byte(t.Key), kept)
+}
+
+func deletePrefix(b *bucket, prefix []byte) error {
+	var keys [][]byte
+	err := scan(b, prefix, func(k, _ []byte) (bool, error) {
+		keys = append(keys, bytes.Clone(k))
+		return true, nil
+	})
+	for _, k := range keys {
+		if err == nil {
+			err = b.Delete(k)
+		}
+	}
+	return err
+}
+
+func deleteWakes(tx *txn, journey string) error {
+	b := tx.Bucket(bWake)
+	var keys [][]byte
+	c := b.Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		if string(k[8:]) == journey {
+			keys = append(keys, bytes.Clone(k))
+		}
+	}
+	for _, k := range keys {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func digest(salt []byte, visitor string) []byte {
+	h := hmac.New(sha256.New, salt)
+	h.Write([]byte(visitor))
+	return h.Sum(nil)
+}
+
+// isForgotten costs next to nothing as long as nobody was forgotten.
+func isForgotten(tx *txn, visitor string) (bool, error) {
+	b := tx.Bucket(bForgotten)
+	if k, _ := b.Cursor().First(); k == nil || visitor == "" {
+		return false, nil
+	}
+	var salt []byte
+	if _, err := get(tx.Bucket(bMeta), []byte("salt"), &salt); err != nil {
+		return false, err
+	}
+	return b.Get(digest(salt, visitor)) != nil, nil
+}
+
+// IsForgotten reports whether a visitor was erased and is kept out.
+func (s *Store) IsForgotten(visitor string) (gone bool, err error) {
+	err = s.view(func(tx *txn) error {
+		gone, err = isForgotten(tx, visitor)
+		return err
+	})
+	return gone, err
+}
+
+// erased is when a visitor was erased whose bytes the file may still hold; zero: none.
+func (s *Store) erased() (t time.Time, err error) {
+	_, err = s.State("erased", &t)
+	return t, err
+}
+
+// erasureDone notes that the file was compacted after the erasure at t, unless another
+// one came in between.
+func (s *Store) erasureDone(ctx context.Context, t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
+	return s.update(ctx, func(tx *txn) error {
+		var last time.Time
+		if _, err := get(tx.Bucket(bMeta), []byte("erased"), &last); err != nil || !last.Equal(t) {
+			return err
+		}
+		return put(tx.Bucket(bMeta), []byte("erased"), time.Time{})
+	})
+}

@@ -1,0 +1,272 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// schema is the version of the keys and payloads that this program writes.
+const schema = 2
+
+// migrations take a store from the schema of their index plus one to the next, each in
+// one transaction with the identity record that says so.
+var migrations = [schema - 1]func(*bolt.Tx) error{
+	// 2: what retention and erasure leave behind.
+	func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bPruned, bForgotten} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
+}
+
+// identity is the record that tells a callpoint store from another program's file.
+type identity struct {
+	Format  string    `json:"format"`
+	Schema  int       `json:"schema"`
+	Created time.Time `json:"created"`
+}
+
+const format = "callpoint store"
+
+// Open opens the store at path, or creates it with everything in place.
+func Open(path string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	switch fi, err := os.Stat(path); {
+	case errors.Is(err, os.ErrNotExist):
+		if err := create(path, o); err != nil {
+			return nil, fmt.Errorf("create store %s: %w", path, err)
+		}
+	case err != nil:
+		return nil, fmt.Errorf("open store: %w", err)
+	case fi.IsDir():
+		return nil, fmt.Errorf("open store %s: it is a directory; CALLPOINT_STORE names a file", path)
+	}
+	s := &Store{path: path, o: o, queue: make(chan *write, o.Queue), stop: make(chan struct{}), done: make(chan struct{})}
+	var db *bolt.DB
+	err := s.guard(func() (err error) {
+		if db, err = openFile(path, o); err != nil {
+			return err
+		}
+		if err = identify(db, path); err == nil {
+			err = migrate(db, path)
+		}
+		return err
+	})
+	if err != nil {
+		if db != nil {
+			db.Close()
+		}
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	// What a copy that was killed left behind; we hold the lock, so nobody is at work on it.
+	for _, part := range []string{compacting(path), backingUp(path)} {
+		_ = os.Remove(part)
+	}
+	s.db.Store(db)
+	go s.writer()
+	return s, nil
+}
+
+// openFile opens an existing file and says in plain words why it can not.
+func openFile(path string, o Options) (*bolt.DB, error) {
+	size, err := whole(path)
+	if err != nil {
+		return nil, err
+	}
+	options := boltOptions(o, size)
+	var opened *os.File
+	options.OpenFile = func(name string, flag int, perm os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, perm)
+		opened = f
+		return f, err
+	}
+	db, err := bolt.Open(path, 0o600, options)
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%w; stop it first, or ask the running daemon (callpoint status)", ErrInUse)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return nil, fmt.Errorf("%w: it is no bbolt file (%v); restore a backup, or move it away to start anew", ErrDamaged, err)
+	case err != nil:
+		return nil, err
+	}
+	tune(db, o)
+	if err := same(opened, path); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// same makes sure that we locked the file that has the name: while we waited for the
+// lock, its owner may have put a compacted one in its place.
+func same(f *os.File, path string) error {
+	locked, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(locked, named) {
+		return fmt.Errorf("%w: it was compacted just now; try again", ErrInUse)
+	}
+	return nil
+}
+
+// whole refuses a file that bbolt would take for a new store, or fail on with a fault.
+func whole(path string) (size int64, err error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	if fi.Size() < 4*int64(os.Getpagesize()) {
+		return 0, fmt.Errorf("%w: it has only %d bytes; restore a backup, or remove it to start anew", ErrDamaged, fi.Size())
+	}
+	return fi.Size(), nil
+}
+
+func boltOptions(o Options, size int64) *bolt.Options {
+	return &bolt.Options{
+		Timeout:      o.Timeout,
+		FreelistType: bolt.FreelistMapType,
+		// Room to grow without remapping: a remap waits for every reader.
+		InitialMmapSize: int(max(1<<30, 2*size)),
+		MaxSize:         int(o.MaxSize),
+	}
+}
+
+// tune makes the file grow in steps that leave something of a small limit.
+func tune(db *bolt.DB, o Options) {
+	if o.MaxSize > 0 {
+		db.AllocSize = int(min(int64(db.AllocSize), max(1<<20, o.MaxSize/16)))
+	}
+}
+
+// create makes the file under another name first: a power cut during the very
+// first initialisation would leave a file that does not open.
+func create(path string, o Options) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".callpoint-new-*")
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("the folder %s does not exist", dir)
+		}
+		return err
+	}
+	tmp := f.Name()
+	f.Close()
+	defer os.Remove(tmp)
+	// Mapped no further than it reaches, so that it begins small.
+	db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: o.Timeout, FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		return putIdentity(tx, identity{format, schema, o.Now().UTC()})
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	// Link, not rename: of two processes that start at once, one wins and none overwrites.
+	if err := os.Link(tmp, path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func putIdentity(tx *bolt.Tx, id identity) error {
+	return put((&txn{Tx: tx}).Bucket(bMeta), []byte("identity"), id)
+}
+
+func readIdentity(tx *bolt.Tx) (id identity, err error) {
+	b := tx.Bucket(bMeta)
+	if b == nil {
+		return id, errOther
+	}
+	ok, err := get(&bucket{Bucket: b}, []byte("identity"), &id)
+	if err != nil {
+		return id, err
+	}
+	if !ok || id.Format != format {
+		return id, errOther
+	}
+	return id, nil
+}
+
+var errOther = errors.New("it is another program's file; CALLPOINT_STORE must name a callpoint store")
+
+// identify makes sure that the file is one of ours, whole, and not of a later program.
+func identify(db *bolt.DB, path string) error {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return db.View(func(tx *bolt.Tx) error {
+		if fi.Size() < tx.Size() {
+			return fmt.Errorf("%w: it was cut short: %d bytes are there of %d; restore a backup", ErrDamaged, fi.Size(), tx.Size())
+		}
+		id, err := readIdentity(tx)
+		if err == nil && id.Schema > schema {
+			err = fmt.Errorf("its schema is %d, this program reads %d: install the callpoint that wrote it, or a later one", id.Schema, schema)
+		}
+		return err
+	})
+}
+
+// migrate brings an older store up to date.
+func migrate(db *bolt.DB, path string) error {
+	var id identity
+	err := db.View(func(tx *bolt.Tx) (err error) {
+		id, err = readIdentity(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for id.Schema < schema {
+		if id.Schema < 1 {
+			return fmt.Errorf("%w: its schema is %d; restore a backup", ErrDamaged, id.Schema)
+		}
+		err := db.Update(func(tx *bolt.Tx) error {
+			if err := migrations[id.Schema-1](tx); err != nil {
+				return err
+			}
+			id.Schema++
+			return putIdentity(tx, id)
+		})
+		if err != nil {
+			return fmt.Errorf("migrate to schema %d: %w", id.Schema, err)
+		}
+	}
+	return db.View(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			if tx.Bucket(name) == nil {
+				return fmt.Errorf("%w: bucket %s is gone; restore a backup", ErrDamaged, name)
+			}
+		}
+		return nil
+	})
+}
