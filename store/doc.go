@@ -27,7 +27,8 @@
 //
 // Every value except an index entry is an envelope: a version byte, the CRC-32C of
 // key and payload, the payload as JSON. Fields may be added to a payload; one that
-// changes its meaning raises the schema version in the identity record.
+// changes its meaning raises the schema version in the identity record, and migrations
+// takes older stores along.
 //
 // # What is durable when
 //
@@ -35,6 +36,14 @@
 // touchpoints that follow from it. A touchpoint is marked as sent (Begin) before a
 // byte of it leaves, and its outcome (Finish) is recorded after the answer: a crash
 // in between sends the same content under the same external id again.
+//
+// # Bounds
+//
+// Writes wait in a queue of bounded length and size; beyond it they are refused (429).
+// Events are refused (507) where the file comes near MaxSize or the disk near FreeFloor;
+// what else is written, such as answers of the org, goes on into the part kept for it.
+// Prune drops what is older than the retention, Compact gives the space back: both in
+// short transactions beside the writer.
 //
 // # Caveats
 //

@@ -11,7 +11,7 @@ import (
 func (s *Store) EachVisitor(fn func(Journey) bool) error {
 	for from := []byte{}; from != nil; {
 		var page []Journey
-		err := s.view(func(tx *bolt.Tx) error {
+		err := s.view(func(tx *txn) error {
 			events, visits := tx.Bucket(bEvents).Cursor(), tx.Bucket(bVisits).Cursor()
 			for len(page) < 100 {
 				id := firstVisitor(events, visits, from)

@@ -56,7 +56,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("configuration:\n%w", err))
 	}
-	s, err := store.Open(c.Store, store.Options{})
+	s, err := store.Open(c.Store, c.storeOptions())
 	if err != nil {
 		client.Close()
 		return nil, failed(err)
@@ -108,6 +108,7 @@ func (a *app) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	col.Routes(mux)
 	a.watch.Routes(mux)
+	(&storeServer{a.store, a.log}).routes(mux)
 	return collector.Guard(cc, mux), nil
 }
 

@@ -160,7 +160,7 @@ func (p *program) diffChannels(path string) error {
 		return usage(err)
 	}
 	var result moves
-	err = p.withStore(func(s *store.Store) error {
+	err = p.withStore(c, func(s *store.Store) error {
 		result, err = compare(s, today.settings, other.settings)
 		return err
 	})

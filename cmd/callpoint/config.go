@@ -36,6 +36,8 @@ type Config struct {
 	AccessToken    salesforce.Secret `env:"SALESFORCE_ACCESS_TOKEN" secret:"true"`
 
 	Store          string            `env:"CALLPOINT_STORE"`
+	StoreMaxSize   byteSize          `env:"CALLPOINT_STORE_MAX_SIZE, default=0"`
+	StoreFreeFloor byteSize          `env:"CALLPOINT_STORE_FREE_FLOOR, default=256MiB"`
 	Listen         string            `env:"CALLPOINT_LISTEN, default=127.0.0.1:8425"`
 	Token          salesforce.Secret `env:"CALLPOINT_TOKEN" secret:"true"`
 	Hosts          []string          `env:"CALLPOINT_HOSTS"`
@@ -312,6 +314,9 @@ func (c *Config) validate() (problems []error) {
 		if !slices.Contains(e.allowed, e.value) {
 			bad(e.name, "%q is none of %s", e.value, strings.Join(e.allowed, ", "))
 		}
+	}
+	if c.StoreMaxSize > 0 && c.StoreMaxSize < 16<<20 {
+		bad("CALLPOINT_STORE_MAX_SIZE", "%d bytes are too few: at least 16MiB, or 0 for no limit", c.StoreMaxSize)
 	}
 	if c.BatchSize < 25 || c.BatchSize > 200 {
 		bad("CALLPOINT_BATCH_SIZE", "%d is not between 25 and 200", c.BatchSize)

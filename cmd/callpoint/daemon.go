@@ -59,6 +59,8 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 	notify(daemon.SdNotifyReady)
 	go a.watchdog(ctx)
 	go a.reload(ctx)
+	maintained := make(chan struct{})
+	go func() { defer close(maintained); a.maintain(ctx) }()
 
 	var runErr, serveErr error
 	select {
@@ -81,6 +83,10 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 		runErr = errors.Join(runErr, err)
 	case <-stop.Done():
 		runErr = errors.Join(runErr, errors.New("the cycle under way did not end in time: what it had not recorded is sent again"))
+	}
+	select {
+	case <-maintained:
+	case <-stop.Done(): // a copy under way counts for nothing until it is whole
 	}
 	if errors.Is(serveErr, http.ErrServerClosed) {
 		serveErr = nil
@@ -151,6 +157,7 @@ func (p *program) syncOnce(ctx context.Context) error {
 		return err
 	}
 	s, err := a.engine.Cycle(ctx)
+	a.maintainIfDue(ctx)
 	err = errors.Join(err, a.close())
 	if perr := p.print(s); perr != nil {
 		err = errors.Join(err, perr)

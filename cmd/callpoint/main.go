@@ -140,6 +140,6 @@ config.example.env lists all of them.`,
 		}
 		return nil
 	}
-	c.AddCommand(p.demoCommand(), p.orgCommand(), p.channelsCommand(), p.storeCommand(), p.versionCommand())
+	c.AddCommand(p.demoCommand(), p.orgCommand(), p.channelsCommand(), p.storeCommand(), p.forgetCommand(), p.versionCommand())
 	return c
 }

@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"path/filepath"
+	"time"
 
 	"callpoint/store"
 
@@ -12,70 +17,143 @@ import (
 )
 
 func (p *program) storeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "store", Short: "Check or back up the store", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "store", Short: "Check, compact or back up the store", Args: cobra.NoArgs}
 	c.AddCommand(&cobra.Command{
-		Use:     "check",
-		Short:   "Verify structure, checksums and indexes of the store",
+		Use:   "check",
+		Short: "Verify structure, checksums and indexes of the store",
+		Long: `check reads the whole store and prints one line for each thing that is wrong. Where
+the daemon runs, it does it.`,
 		Example: "  callpoint store check",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return p.withStore(p.checkStore) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.checkStore(cmd.Context()) },
 	}, &cobra.Command{
-		Use:     "backup FILE",
-		Short:   "Write a consistent copy of the store",
+		Use:   "compact",
+		Short: "Give the space of what was pruned back to the disk",
+		Long: `compact writes the store into a new file without its free pages and goes on with that
+one. The daemon does it by itself when a third of the file is free; where it runs, it
+does it now. The disk needs room for both files.`,
+		Example: "  callpoint store compact",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.compactStore(cmd.Context()) },
+	}, &cobra.Command{
+		Use:   "backup FILE",
+		Short: "Write a consistent copy of the store, also while the daemon runs",
+		Long: `backup writes a copy of the store as of now to FILE. The path is remembered: forget
+names the backups that still hold a visitor. To restore one, stop callpoint and put the
+copy in the place of the store.`,
 		Example: "  callpoint store backup /var/backups/callpoint.db",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return p.withStore(func(s *store.Store) error { return p.backupStore(s, args[0]) })
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return p.backupStore(cmd.Context(), args[0]) },
 	})
 	return c
 }
 
 // withStore opens the configured store, which must exist, for one command.
-func (p *program) withStore(fn func(*store.Store) error) error {
+func (p *program) withStore(c Config, fn func(*store.Store) error) error {
+	if _, err := os.Stat(c.Store); err != nil {
+		return failed(fmt.Errorf("no store: %w; CALLPOINT_STORE names it", err))
+	}
+	s, err := store.Open(c.Store, c.storeOptions())
+	if err != nil {
+		return failed(err)
+	}
+	if err := errors.Join(fn(s), s.Close()); err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+func (p *program) checkStore(ctx context.Context) error {
 	c, err := p.config()
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(c.Store); err != nil {
-		return failed(fmt.Errorf("no store: %w; CALLPOINT_STORE names it", err))
+	var found checked
+	running, err := p.daemonCall(ctx, c, http.MethodGet, "/v1/store/check", nil, &found)
+	if !running && err == nil {
+		err = p.withStore(c, func(s *store.Store) error {
+			found.Problems, err = s.Check()
+			return err
+		})
 	}
-	s, err := store.Open(c.Store, store.Options{})
 	if err != nil {
-		return failed(err)
+		return err
 	}
-	return errors.Join(fn(s), s.Close())
+	if p.output == "json" {
+		found.Problems = append([]string{}, found.Problems...)
+		err = json.NewEncoder(p.stdout).Encode(found)
+	} else {
+		for _, problem := range found.Problems {
+			fmt.Fprintln(p.stdout, problem)
+		}
+		if len(found.Problems) == 0 {
+			fmt.Fprintf(p.stdout, "%s is sound\n", c.Store)
+		}
+	}
+	if len(found.Problems) > 0 {
+		return usage(fmt.Errorf("%s: %d problems; restore a backup", c.Store, len(found.Problems)))
+	}
+	return err
 }
 
-func (p *program) checkStore(s *store.Store) error {
-	problems, err := s.Check()
+func (p *program) compactStore(ctx context.Context) error {
+	c, err := p.config()
 	if err != nil {
-		return failed(err)
+		return err
 	}
-	for _, problem := range problems {
-		fmt.Fprintln(p.stdout, problem)
+	var did compacted
+	running, err := p.daemonCall(ctx, c, http.MethodPost, "/v1/store/compact", nil, &did)
+	if !running && err == nil {
+		err = p.withStore(c, func(s *store.Store) error {
+			did.Before, did.After, err = s.Compact(ctx)
+			return err
+		})
 	}
-	if len(problems) > 0 {
-		return usage(fmt.Errorf("%s: %d problems; restore a backup", s.Path(), len(problems)))
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(p.stdout, "%s is sound\n", s.Path())
-	return nil
+	if p.output == "json" {
+		return json.NewEncoder(p.stdout).Encode(did)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: %d bytes before, %d after\n", c.Store, did.Before, did.After)
+	return err
 }
 
 // backupStore writes beside the target first: a copy is there whole, or not at all.
-func (p *program) backupStore(s *store.Store, path string) (err error) {
-	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+func (p *program) backupStore(ctx context.Context, path string) error {
+	c, err := p.config()
+	if err != nil {
+		return err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return failed(err)
+	}
+	part := path + ".part"
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return failed(err)
 	}
-	n, err := s.Backup(context.Background(), f)
+	out := &countingWriter{w: f}
+	running, err := p.daemonCall(ctx, c, http.MethodPost, "/v1/store/backup", map[string]string{"path": path}, io.Writer(out))
+	if !running && err == nil {
+		err = p.withStore(c, func(s *store.Store) error {
+			if err := s.NoteBackup(ctx, store.BackupNote{Path: path, At: time.Now().UTC()}); err != nil {
+				return err
+			}
+			_, err := s.Backup(ctx, out)
+			return err
+		})
+	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(path+".part", path)
+		err = os.Rename(part, path)
 	}
 	if err != nil {
-		_ = os.Remove(path + ".part")
+		_ = os.Remove(part)
 		return failed(err)
 	}
-	fmt.Fprintf(p.stdout, "%s: %d bytes\n", path, n)
-	return nil
+	if p.output == "json" {
+		return json.NewEncoder(p.stdout).Encode(map[string]any{"path": path, "bytes": out.n})
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: %d bytes\n", path, out.n)
+	return err
 }

@@ -64,7 +64,10 @@ func count(resolved []store.Resolved, s *Summary) {
 
 // journey hands a stored journey to the rules.
 func (e *Engine) journey(j store.Journey, earliest time.Time) mapping.Journey {
-	m := mapping.Journey{Visitor: j.Visitor, Events: j.Events, Visits: j.Visits, Now: e.now(), Earliest: earliest}
+	m := mapping.Journey{
+		Visitor: j.Visitor, Events: j.Events, Visits: j.Visits, Now: e.now(), Earliest: earliest,
+		PrunedBefore: j.PrunedBefore, PrunedSessions: j.PrunedSessions, PrunedForm: j.PrunedForm, PrunedLast: j.PrunedLast,
+	}
 	for _, c := range j.Calls {
 		call := c.Call
 		if t, ok := j.Touchpoints[store.CallKey(c.TaskID)]; ok {

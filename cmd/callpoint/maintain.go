@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"callpoint/store"
+)
+
+// maintenance is how often the store is pruned, and compacted where it pays.
+const maintenance = time.Hour
+
+// storeOptions are the store's limits.
+func (c *Config) storeOptions() store.Options {
+	return store.Options{MaxSize: int64(c.StoreMaxSize), FreeFloor: int64(c.StoreFreeFloor)}
+}
+
+// maintain keeps the store in bounds until ctx ends, beside the poll loop.
+func (a *app) maintain(ctx context.Context) {
+	for {
+		a.maintainIfDue(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(maintenance / 4):
+		}
+	}
+}
+
+// maintainIfDue prunes and compacts if that was an hour ago. What fails is tried again
+// next time: the store works without.
+func (a *app) maintainIfDue(ctx context.Context) {
+	var last time.Time
+	if _, err := a.store.State("maintained", &last); err != nil {
+		a.log.Warn("store not maintained", "err", err)
+		return
+	}
+	now := time.Now().UTC()
+	if age := now.Sub(last); age >= 0 && age < maintenance {
+		return
+	}
+	if err := a.maintainNow(ctx, now); err != nil && ctx.Err() == nil {
+		a.log.Warn("store not maintained: it is tried again", "err", err)
+	}
+}
+
+func (a *app) maintainNow(ctx context.Context, now time.Time) error {
+	began := time.Now()
+	did, err := a.engine.Prune(ctx, now.Add(-a.cfg.Retention))
+	if did.Rows+did.Expired > 0 {
+		a.log.Info("store pruned", "visitors", did.Visitors, "rows", did.Rows, "kept_for_open_calls", did.Open,
+			"summaries_expired", did.Expired, "seconds", time.Since(began).Seconds())
+	}
+	if err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	if err := compactIfItPays(ctx, a.store, a.log); err != nil {
+		return err
+	}
+	return a.store.SetState(ctx, "maintained", now)
+}
+
+func compactIfItPays(ctx context.Context, s *store.Store, log *slog.Logger) error {
+	pays, err := s.CompactionPays()
+	if err != nil || !pays {
+		return err
+	}
+	began := time.Now()
+	before, after, err := s.Compact(ctx)
+	if err == nil {
+		log.Info("store compacted", "before", before, "after", after, "seconds", time.Since(began).Seconds())
+	}
+	return err
+}

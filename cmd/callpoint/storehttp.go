@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"callpoint/mapping"
+	"callpoint/store"
+)
+
+// storeServer does for the commands what needs the store while the daemon has it.
+type storeServer struct {
+	store *store.Store
+	log   *slog.Logger
+}
+
+func (s *storeServer) routes(mux *http.ServeMux) {
+	mux.HandleFunc("DELETE /v1/visitors/{id}", s.forget)
+	mux.HandleFunc("GET /v1/store/check", s.check)
+	mux.HandleFunc("POST /v1/store/compact", s.compact)
+	mux.HandleFunc("POST /v1/store/backup", s.backup)
+}
+
+func (s *storeServer) forget(w http.ResponseWriter, r *http.Request) {
+	id, ok := mapping.VisitorID(r.PathValue("id"))
+	if !ok {
+		answer(w, http.StatusNotFound, map[string]string{"error": "no plausible BizibleId"})
+		return
+	}
+	erased, err := s.store.Forget(r.Context(), id, time.Now())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	s.log.Info("visitor erased", "events", erased.Events, "visits", erased.Visits, "calls", erased.Calls)
+	answer(w, http.StatusOK, erased)
+}
+
+// checked is the answer of a check.
+type checked struct {
+	Problems []string `json:"problems"`
+}
+
+func (s *storeServer) check(w http.ResponseWriter, _ *http.Request) {
+	problems, err := s.store.Check()
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, checked{append([]string{}, problems...)})
+}
+
+// compacted is the answer of a compaction: sizes of the file.
+type compacted struct {
+	Before int64 `json:"before"`
+	After  int64 `json:"after"`
+}
+
+func (s *storeServer) compact(w http.ResponseWriter, r *http.Request) {
+	before, after, err := s.store.Compact(r.Context())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, compacted{before, after})
+}
+
+// backup streams a copy. The path is where the client puts it: it is remembered, so that
+// an erasure can name the copies that still hold the visitor.
+func (s *storeServer) backup(w http.ResponseWriter, r *http.Request) {
+	var to struct{ Path string }
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&to); err != nil || to.Path == "" {
+		answer(w, http.StatusBadRequest, map[string]string{"error": `a body {"path":"…"} is needed: where the copy goes`})
+		return
+	}
+	if err := s.store.NoteBackup(r.Context(), store.BackupNote{Path: to.Path, At: time.Now().UTC()}); err != nil {
+		s.fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	out := &countingWriter{w: w}
+	if _, err := s.store.Backup(r.Context(), out); err != nil {
+		if out.n > 0 {
+			panic(http.ErrAbortHandler) // a copy that breaks off must not look whole
+		}
+		w.Header().Del("Content-Type")
+		s.fail(w, err)
+	}
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func (s *storeServer) fail(w http.ResponseWriter, err error) {
+	status := http.StatusServiceUnavailable
+	if refused, ok := errors.AsType[*store.RefusedError](err); ok {
+		status = refused.Status
+	}
+	s.log.Warn("store request failed", "err", err)
+	answer(w, status, map[string]string{"error": err.Error()})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client is gone
+}
