@@ -144,6 +144,15 @@ func TestValuesAreFit(t *testing.T) {
 	}
 }
 
+// A value that is cut at a blank does not end with it: Salesforce would drop the blank, and the record differ for ever.
+func TestCutAtBlank(t *testing.T) {
+	t.Parallel()
+	tp := matchedRecord(Default(), "https://www.example.com/?utm_term="+strings.Repeat("y", 254)+"+z").touchpoint()
+	if got := tp.Values["bizible2__Keyword_Text__c"]; got != strings.Repeat("y", 254) || tp.Cut != 1 {
+		t.Errorf("%q, %d cut", got, tp.Cut)
+	}
+}
+
 func TestCut(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

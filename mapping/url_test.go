@@ -48,6 +48,8 @@ func TestPageParams(t *testing.T) {
 		{"the first that is not empty", "https://example.com/?utm_source=&utm_source=b&utm_source=c", "utm_source", "b"},
 		{"plus is a blank", "https://example.com/?_bk=red+shoes", "_bk", "red shoes"},
 		{"percent sign", "https://example.com/?_bk=red%20shoes%2B", "_bk", "red shoes+"},
+		{"blanks around it", "https://example.com/?utm_source=%20x+", "utm_source", "x"},
+		{"tags behind #! and #/", "https://example.com/#!/utm_source=x", "utm_source", "x"},
 		{"an encoded key", "https://example.com/?utm%5Fsource=x", "utm_source", "x"},
 		{"macro", "https://example.com/?utm_term={keyword}", "utm_term", ""},
 		{"encoded macro", "https://example.com/?utm_term=%7Bkeyword%7D", "utm_term", ""},
