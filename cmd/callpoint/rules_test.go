@@ -93,6 +93,10 @@ func TestOwnFieldMap(t *testing.T) {
 	if _, errs, code := b.run("--sync-once"); code == exitDone || !strings.Contains(errs, "no_such_source") {
 		t.Errorf("exit %d\n%s", code, errs)
 	}
+	b.env = append(b.env, "CALLPOINT_FIELDS="+write(t, "bizible2__Ad_Content__c = {No_Such_Field__c}\n"))
+	if _, errs, code := b.run("--sync-once"); code == exitDone || !strings.Contains(errs, "{No_Such_Field__c}") {
+		t.Errorf("a Task field that is not there: exit %d\n%s", code, errs)
+	}
 }
 
 func TestChannelsCommands(t *testing.T) {

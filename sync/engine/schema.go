@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,6 +89,11 @@ func (e *Engine) fit(s *schema) error {
 		_, ok := task.Field(field)
 		return !ok
 	})
+	for _, name := range e.fields.TaskFields() {
+		if slices.ContainsFunc(s.Dropped, func(gone string) bool { return strings.EqualFold(gone, name) }) {
+			return fmt.Errorf("the field map uses {%s}, which Task has not, or hides from this user: grant read access, or take it out of CALLPOINT_FIELDS", name)
+		}
+	}
 	fitted, dropped, err := e.fields.Fit(fieldInfo(tp))
 	if err != nil {
 		return err
