@@ -1,6 +1,8 @@
 package orgsim
 
 import (
+	"bytes"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 // loopback address.
 //
 //	POST   /sim/insert/{object}[?late=5m]        {"Subject": …}   -> {"id": …}
+//	POST   /sim/insert/{object}                  [{…}, {…}]       -> {"ids": […]}, up to the first that is refused
 //	POST   /sim/update/{object}/{id}[?late=5m]   {"Type": "Call"}
 //	DELETE /sim/{object}/{id}[?purge=true]
 //	GET    /sim/records/{object}[/{id}]
@@ -64,8 +67,11 @@ func (o *Org) admin(c *call) answer {
 }
 
 func (o *Org) adminWrite(c *call, path []string, late time.Duration) answer {
-	var fields map[string]any
 	c.header.Set("Content-Type", "application/json") // scripts need not say so
+	if path[0] == "insert" && bytes.HasPrefix(bytes.TrimSpace(c.body), []byte("[")) {
+		return o.adminInsertMany(c, path[1], late)
+	}
+	var fields map[string]any
 	if err := c.readJSON(&fields); err != nil {
 		return adminError(http.StatusBadRequest, err.Message)
 	}
@@ -79,6 +85,23 @@ func (o *Org) adminWrite(c *call, path []string, late time.Duration) answer {
 		return adminError(http.StatusBadRequest, err.Error())
 	}
 	return jsonAnswer(200, object{{"id", id}})
+}
+
+// adminInsertMany is for filling an org quickly.
+func (o *Org) adminInsertMany(c *call, name string, late time.Duration) answer {
+	var many []map[string]any
+	if err := c.readJSON(&many); err != nil {
+		return adminError(http.StatusBadRequest, err.Message)
+	}
+	ids := make([]string, 0, len(many))
+	for i, fields := range many {
+		id, err := o.InsertLate(name, fields, late)
+		if err != nil {
+			return adminError(http.StatusBadRequest, fmt.Sprintf("record %d: %v", i, err))
+		}
+		ids = append(ids, id)
+	}
+	return jsonAnswer(200, object{{"ids", ids}})
 }
 
 func (o *Org) adminRecords(path []string) answer {

@@ -199,6 +199,8 @@ func TestAdmin(t *testing.T) {
 	}{
 		{"POST", "/sim/fault", "x=1", 400, "unknown setting"},
 		{"POST", "/sim/insert/Nope", "{}", 400, "INVALID_TYPE"},
+		{"POST", "/sim/insert/Lead", `[{"LastName":"a","Company":"c"},{}]`, 400, "record 1: Lead: REQUIRED_FIELD_MISSING"},
+		{"POST", "/sim/insert/Lead", "[1]", 400, "number"},
 		{"POST", "/sim/insert/Lead", "{}", 400, "REQUIRED_FIELD_MISSING"},
 		{"POST", "/sim/insert/Task", "{", 400, "column"},
 		{"POST", "/sim/insert/Task?late=soon", "{}", 400, "soon"},
