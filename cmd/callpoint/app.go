@@ -30,6 +30,8 @@ type app struct {
 	engine *engine.Engine
 	watch  *monitor.Server
 	geo    *geoIP // nil: none configured
+
+	collected atomic.Pointer[collector.Collector] // nil until there is a handler
 }
 
 // open wires an app. The store is locked from here to close.
@@ -41,6 +43,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	for _, w := range r.warnings {
 		log.Warn("channel rules", "file", c.Channels, "line", w.Line, "cell", w.Cell, "warning", w.Message)
 	}
+	a := &app{cfg: c, log: log}
 	var calls atomic.Int64
 	sc := c.salesforce()
 	sc.Log = log
@@ -48,6 +51,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		if i.Counted {
 			calls.Add(1)
 		}
+		a.watch.APICall(i.Op, i.Status)
 	}
 	if testOnlyTune != nil {
 		testOnlyTune(&sc)
@@ -66,19 +70,19 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,
 		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons,
 		Fingerprint: r.fingerprint, APICalls: func() int { return int(calls.Load()) },
-		Log: log, AtStep: testOnlyAtStep,
+		Log: log, AtStep: testOnlyAtStep, OnCycle: func(r engine.Report) { a.watch.Cycle(r) },
 	})
 	if err != nil {
 		client.Close()
 		return nil, errors.Join(err, s.Close())
 	}
-	a := &app{cfg: c, log: log, store: s, client: client, engine: e}
+	a.store, a.client, a.engine = s, client, e
 	if c.GeoIP != "" {
 		if a.geo, err = openGeoIP(c.GeoIP); err != nil {
 			return nil, errors.Join(usage(err), a.close())
 		}
 	}
-	a.watch = monitor.New(monitor.Config{Store: s, Engine: e, Interval: c.PollInterval, Now: time.Now, Log: log})
+	a.watch = monitor.New(a.watches())
 	return a, nil
 }
 
@@ -105,6 +109,7 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.collected.Store(col)
 	mux := http.NewServeMux()
 	col.Routes(mux)
 	a.watch.Routes(mux)

@@ -50,6 +50,7 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	a.watch.Start(ctx)
 	srv := collector.NewServer(h, a.log)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
@@ -87,6 +88,9 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 	select {
 	case <-maintained:
 	case <-stop.Done(): // a copy under way counts for nothing until it is whole
+	}
+	if err := a.watch.Save(stop); err != nil {
+		a.log.Warn("the history of this run is lost", "err", err)
 	}
 	if errors.Is(serveErr, http.ErrServerClosed) {
 		serveErr = nil
@@ -158,7 +162,7 @@ func (p *program) syncOnce(ctx context.Context) error {
 	}
 	s, err := a.engine.Cycle(ctx)
 	a.maintainIfDue(ctx)
-	err = errors.Join(err, a.close())
+	err = errors.Join(err, a.watch.Save(context.WithoutCancel(ctx)), a.close())
 	if perr := p.print(s); perr != nil {
 		err = errors.Join(err, perr)
 	}

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"callpoint/sync/salesforce"
@@ -134,12 +136,13 @@ config.example.env lists all of them.`,
 	c.Flags().BoolVar(&once, "sync-once", false, "run one complete cycle, print a one-line summary, exit")
 	c.PersistentFlags().StringVar(&p.envFile, "env-file", "", "read environment variables from `FILE`; the environment itself wins")
 	c.PersistentFlags().StringVarP(&p.output, "output", "o", "text", "`FORMAT` of the answer: text or json")
-	c.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if p.output != "text" && p.output != "json" {
-			return usage(fmt.Errorf("--output %s: text or json", p.output))
+	c.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if formats := outputFormats(cmd); !slices.Contains(formats, p.output) {
+			return usage(fmt.Errorf("--output %s: %s", p.output, strings.Join(formats, " or ")))
 		}
 		return nil
 	}
-	c.AddCommand(p.demoCommand(), p.orgCommand(), p.channelsCommand(), p.storeCommand(), p.forgetCommand(), p.versionCommand())
+	c.AddCommand(p.demoCommand(), p.orgCommand(), p.channelsCommand(), p.explainCommand(), p.callsCommand(),
+		p.reportCommand(), p.statusCommand(), p.storeCommand(), p.forgetCommand(), p.versionCommand())
 	return c
 }

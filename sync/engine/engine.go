@@ -43,7 +43,8 @@ type Config struct {
 	Persons          string // PersonsCreate, PersonsReuse or PersonsOff
 	Fingerprint      string // of everything that mapping depends on; a change maps every call again
 
-	APICalls func() int // of the client since it started, for the summary; nil: not counted
+	APICalls func() int   // of the client since it started, for the summary; nil: not counted
+	OnCycle  func(Report) // hears of every cycle after it ended; nil: nobody does
 	Now      func() time.Time
 	Rand     *rand.Rand // jitter; nil is seeded at random
 	Log      *slog.Logger
@@ -216,6 +217,11 @@ func (e *Engine) remap(ctx context.Context) error {
 }
 
 func (e *Engine) note(s Summary, err error) {
+	defer func() {
+		if e.cfg.OnCycle != nil {
+			e.cfg.OnCycle(e.Last())
+		}
+	}()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last.Summary, e.last.Err, e.last.At = s, err, e.cfg.Now()

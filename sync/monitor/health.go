@@ -29,35 +29,204 @@ type Health struct {
 	Checks []Check `json:"checks"`
 }
 
-// A Probe measures one thing now: its status and a plain sentence.
-type Probe struct {
-	Name    string
-	Measure func(now time.Time) (Status, string)
+const (
+	// minimumSample is how many calls with an id there must be before match_rate and
+	// collector_age warn.
+	minimumSample = 20
+	// lowRate is a match rate that is wrong on any site: most calls with an id come from
+	// someone who is looking at the page.
+	lowRate = 0.2
+	// silence is how long no event may arrive on a site whose visitors call.
+	silence = 12 * time.Hour
+	// stuckAfter is when touchpoints that wait are no longer a matter of patience.
+	stuckAfter = time.Hour
+)
+
+// checks are in the order in which they are shown: what others depend on first.
+var checks = []struct {
+	name    string
+	measure func(s *Server, v *view) (Status, string)
+}{
+	{"store", checkStore}, {"login", checkLogin}, {"poll_age", checkPollAge}, {"write_age", checkWriteAge},
+	{"oldest_due", checkOldestDue}, {"parked", checkParked}, {"collector_age", checkCollectorAge},
+	{"match_rate", checkMatchRate}, {"api_budget", checkBudget},
 }
 
-// prober remembers since when each check has stood as it stands.
-type prober struct {
-	mu     sync.Mutex
-	probes []Probe
-	stood  map[string]Check
+// view is one consistent look at what is known.
+type view struct {
+	now time.Time
+	facts
+	history
 }
 
-func (p *prober) health(now time.Time) Health {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// last is the cycle that ended last; nil before the first.
+func (v *view) last() *Cycle {
+	if len(v.Cycles) == 0 {
+		return nil
+	}
+	return &v.Cycles[0]
+}
+
+// standing remembers since when each check has stood as it stands.
+type standing struct {
+	mu    sync.Mutex
+	stood map[string]Check
+}
+
+// Health says how everything stands, by what was measured last: it asks nobody.
+func (s *Server) Health() Health {
+	now := s.cfg.Now()
+	s.mu.Lock()
+	v := &view{now: now, facts: s.facts, history: s.history}
+	s.mu.Unlock()
+	s.standing.mu.Lock()
+	defer s.standing.mu.Unlock()
 	h := Health{Status: OK}
-	for _, probe := range p.probes {
-		status, detail := probe.Measure(now)
-		c, ok := p.stood[probe.Name]
+	for _, check := range checks {
+		status, detail := check.measure(s, v)
+		c, ok := s.standing.stood[check.name]
 		if !ok || c.Status != status {
-			c = Check{Name: probe.Name, Status: status, Since: now.UTC()}
+			c = Check{Name: check.name, Status: status, Since: now.UTC()}
 		}
 		c.Detail = detail
-		p.stood[probe.Name] = c
+		s.standing.stood[check.name] = c
 		h.Checks = append(h.Checks, c)
 		h.Status = worse(h.Status, status)
 	}
 	return h
+}
+
+func checkStore(_ *Server, v *view) (Status, string) {
+	switch age := v.now.Sub(v.at); {
+	case v.at.IsZero():
+		return Failing, "not yet measured"
+	case age > staleAfter:
+		return Failing, "the store has not answered for " + ago(age)
+	case v.writable != nil:
+		return Failing, v.writable.Error()
+	case v.readErr != nil:
+		return Failing, v.readErr.Error()
+	}
+	return OK, "takes writes"
+}
+
+func checkLogin(_ *Server, v *view) (Status, string) {
+	switch last := v.last(); {
+	case last == nil:
+		return Degraded, "not yet tried"
+	case last.Refused:
+		return Failing, first(last.Cure, last.Error)
+	}
+	return OK, "accepted"
+}
+
+func checkPollAge(s *Server, v *view) (Status, string) {
+	since := v.Success
+	if since.IsZero() {
+		since = s.began
+	}
+	last := v.last()
+	switch age := v.now.Sub(since); {
+	case age > s.late(v) && last != nil && last.Error != "":
+		return Failing, fmt.Sprintf("no complete cycle for %s: %s", ago(age), last.Error)
+	case age > s.late(v):
+		return Failing, "no complete cycle for " + ago(age)
+	case last != nil && last.Error != "":
+		return Degraded, "the last cycle failed: " + last.Error
+	case v.Success.IsZero():
+		return Degraded, "the first cycle is under way"
+	default:
+		return OK, "last complete cycle " + ago(age) + " ago"
+	}
+}
+
+// checkWriteAge tells touchpoints that wait while nothing is written from those that
+// are on their way.
+func checkWriteAge(s *Server, v *view) (Status, string) {
+	detail := "no record written yet"
+	since := s.began
+	if !v.Written.IsZero() {
+		detail = "last record written " + ago(v.now.Sub(v.Written)) + " ago"
+		since = v.Written
+	}
+	overdue := v.now.Sub(v.backlog.OldestDue)
+	if v.backlog.Due == 0 || overdue <= s.late(v) {
+		return OK, detail
+	}
+	switch idle := min(v.now.Sub(since), overdue); {
+	case idle > max(stuckAfter, s.late(v)):
+		return Failing, fmt.Sprintf("%s, and %d touchpoints wait", detail, v.backlog.Due)
+	case idle > s.late(v):
+		return Degraded, fmt.Sprintf("%s, and %d touchpoints wait", detail, v.backlog.Due)
+	}
+	return OK, detail
+}
+
+func checkOldestDue(s *Server, v *view) (Status, string) {
+	if v.backlog.Due == 0 {
+		return OK, "nothing waits"
+	}
+	age := v.now.Sub(v.backlog.OldestDue)
+	if age < 0 {
+		return OK, fmt.Sprintf("%s for another attempt in %s", waiting(v.backlog.Due), ago(-age))
+	}
+	detail := fmt.Sprintf("%s, the oldest for %s", waiting(v.backlog.Due), ago(age))
+	if age > s.late(v) {
+		return Degraded, detail
+	}
+	return OK, detail
+}
+
+func waiting(n int) string {
+	if n == 1 {
+		return "1 touchpoint waits"
+	}
+	return fmt.Sprintf("%d touchpoints wait", n)
+}
+
+func checkParked(_ *Server, v *view) (Status, string) {
+	if v.backlog.Parked > 0 {
+		return Degraded, fmt.Sprintf("Salesforce refuses %d: callpoint parked lists them with the cure", v.backlog.Parked)
+	}
+	return OK, "none"
+}
+
+func checkCollectorAge(s *Server, v *view) (Status, string) {
+	since, detail := v.Received, "no event since the start"
+	if since.IsZero() {
+		since = s.began
+	} else {
+		detail = "last event " + ago(v.now.Sub(since)) + " ago"
+	}
+	if v.recent.counted >= minimumSample && v.now.Sub(since) > silence {
+		return Degraded, fmt.Sprintf("%s, while %d calls with an id came within %d days: is the script still on the site?", detail, v.recent.counted, recentDays)
+	}
+	return OK, detail
+}
+
+func checkMatchRate(_ *Server, v *view) (Status, string) {
+	r, b := v.recent, v.before
+	if r.counted < minimumSample {
+		return OK, fmt.Sprintf("%d calls with an id within %d days: too few to judge", r.counted, recentDays)
+	}
+	detail := fmt.Sprintf("%.0f %% of %d calls within %d days", 100*r.rate(), r.counted, recentDays)
+	switch {
+	case b.counted >= minimumSample && r.rate() < b.rate()/2:
+		return Degraded, fmt.Sprintf("%s, after %.0f %% before: callpoint report shows the reasons", detail, 100*b.rate())
+	case r.rate() < lowRate:
+		return Degraded, detail + ": callpoint report shows the reasons"
+	}
+	return OK, detail
+}
+
+func checkBudget(s *Server, v *view) (Status, string) {
+	if last := v.last(); last != nil && last.Limit {
+		return Failing, first(last.Cure, last.Error)
+	}
+	if s.cfg.Budget == nil {
+		return OK, "not measured here"
+	}
+	return s.cfg.Budget()
 }
 
 func worse(a, b Status) Status {
@@ -68,8 +237,16 @@ func worse(a, b Status) Status {
 	return a
 }
 
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
 // ago is a duration as a person says it.
 func ago(d time.Duration) string {
+	d = max(0, d)
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))

@@ -1,5 +1,5 @@
 // Package monitor answers the people and programs that watch callpoint: health,
-// calls and visitors as JSON.
+// metrics, calls with their evidence, reports, and the status page.
 package monitor
 
 import (
@@ -9,37 +9,54 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"callpoint/mapping"
 	"callpoint/store"
 	"callpoint/sync/engine"
-	"callpoint/sync/salesforce"
 )
 
-// Config is what a Server watches.
+// Config is what a Server watches. Store, Now and Log are required.
 type Config struct {
 	Store    *store.Store
-	Engine   *engine.Engine
-	Interval time.Duration // of the poll
+	Engine   *engine.Engine // Offline, only to look: it has no org
+	Offline  bool           // no daemon runs: the store alone is read
+	Org      Org            // for revenue; nil: not to be asked
+	Interval time.Duration  // of the poll
 	Now      func() time.Time
 	Log      *slog.Logger
+	Build    Build
+
+	Collected func() Collected        // what came in; nil: nothing is collected here
+	Usage     func() Usage            // the org's API calls; nil: not known
+	Budget    func() (Status, string) // how the API budget stands; nil: not measured
 }
+
+// Build says what runs.
+type Build struct{ Version, Revision, Go string }
 
 // A Server answers the requests of monitor.
 type Server struct {
-	cfg    Config
-	prober prober
-	began  time.Time
+	cfg      Config
+	began    time.Time
+	metrics  *metrics
+	standing standing
+
+	mu      sync.Mutex
+	facts   facts     // guarded by mu
+	history history   // guarded by mu
+	rated   time.Time // when the match rate was last looked at; guarded by mu
+	reports reportCache
 }
 
-// New makes a Server.
+// New makes a Server that remembers what the store holds of the past.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, began: cfg.Now()}
-	s.prober = prober{stood: map[string]Check{}, probes: []Probe{
-		{"store", s.store}, {"login", s.login}, {"poll_age", s.pollAge},
-		{"oldest_due", s.oldestDue}, {"parked", s.parked},
-	}}
+	s := &Server{cfg: cfg, began: cfg.Now(), standing: standing{stood: map[string]Check{}}}
+	s.metrics = newMetrics(s)
+	if _, err := cfg.Store.State(historyState, &s.history); err != nil {
+		cfg.Log.Warn("what happened before is not known", "err", err)
+	}
 	return s
 }
 
@@ -48,18 +65,30 @@ func (s *Server) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /livez", s.livez)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.Handle("GET /metrics", s.metricsHandler())
+	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("POST /v1/sync", s.sync)
+	mux.HandleFunc("GET /v1/calls", s.calls)
 	mux.HandleFunc("GET /v1/calls/{task}", s.call)
 	mux.HandleFunc("GET /v1/visitors/{id}", s.visitor)
+	mux.HandleFunc("GET /v1/report", s.report)
+	mux.HandleFunc("POST /v1/report", s.report)
 }
 
-// late is how old the last poll may be before it is no longer fresh.
-func (s *Server) late() time.Duration { return max(3*s.cfg.Interval, 5*time.Minute) }
+// late is how old the last poll may be before it is no longer fresh. Where --sync-once
+// runs by a timer, the timer's own pace is the measure.
+func (s *Server) late(v *view) time.Duration {
+	pace := s.cfg.Interval
+	if s.cfg.Offline && len(v.Cycles) > 1 {
+		pace = max(pace, v.Cycles[0].At.Sub(v.Cycles[1].At))
+	}
+	return max(3*pace, 5*time.Minute)
+}
 
-// Live says why the loop makes no progress, where it makes none: a restart may help.
+// Live says why the loops make no progress, where they make none: a restart may help.
 // An org that is away is progress.
 func (s *Server) Live() error {
-	last := s.cfg.Engine.Last().At
+	now, last := s.cfg.Now(), s.cfg.Engine.Last().At
 	if last.IsZero() {
 		last = s.began
 	}
@@ -67,8 +96,14 @@ func (s *Server) Live() error {
 	if progress := s.cfg.Engine.Progress(); progress.After(last) {
 		last = progress
 	}
-	if age := s.cfg.Now().Sub(last); age > s.late() {
+	if age := now.Sub(last); age > s.late(&view{}) {
 		return errors.New("no progress for " + ago(age))
+	}
+	s.mu.Lock()
+	at := s.facts.at
+	s.mu.Unlock()
+	if age := now.Sub(at); !at.IsZero() && age > staleAfter {
+		return errors.New("the store has not answered for " + ago(age))
 	}
 	return nil
 }
@@ -82,15 +117,18 @@ func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	if err := s.cfg.Store.Writable(); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	s.mu.Lock()
+	v := &view{now: s.cfg.Now(), facts: s.facts}
+	s.mu.Unlock()
+	if status, detail := checkStore(s, v); status != OK {
+		http.Error(w, detail, http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
 }
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	h := s.prober.health(s.cfg.Now())
+	h := s.Health()
 	status := http.StatusOK
 	if h.Status == Failing {
 		status = http.StatusServiceUnavailable
@@ -98,94 +136,71 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	reply(w, status, h)
 }
 
-func (s *Server) store(time.Time) (Status, string) {
-	if err := s.cfg.Store.Writable(); err != nil {
-		return Failing, err.Error()
-	}
-	return OK, "takes writes"
+// StatusView is health with what it rests on.
+type StatusView struct {
+	Health
+	Backlog Backlog    `json:"backlog"`
+	Cursor  *time.Time `json:"cursor"`
+	Cycles  []Cycle    `json:"cycles"` // newest first
 }
 
-func (s *Server) login(time.Time) (Status, string) {
-	last := s.cfg.Engine.Last()
-	if last.Err != nil && salesforce.Classify(last.Err) == salesforce.StopCalls {
-		return Failing, salesforce.Cure(last.Err)
-	}
-	if last.At.IsZero() {
-		return Degraded, "not yet tried"
-	}
-	return OK, "accepted"
+// Backlog counts what waits.
+type Backlog struct {
+	Due        int        `json:"due"`
+	OldestDue  *time.Time `json:"oldest_due"`
+	Parked     int        `json:"parked"`
+	Unresolved int        `json:"unresolved"`
 }
 
-func (s *Server) pollAge(now time.Time) (Status, string) {
-	last := s.cfg.Engine.Last()
-	since := last.Success
-	if since.IsZero() {
-		since = s.began
+// Status says how everything stands, by what was measured last.
+func (s *Server) Status() StatusView {
+	v := StatusView{Health: s.Health(), Cycles: []Cycle{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.facts.backlog
+	v.Backlog = Backlog{Due: b.Due, Parked: b.Parked, Unresolved: b.Dirty}
+	if b.Due > 0 {
+		v.Backlog.OldestDue = known(b.OldestDue)
 	}
-	switch age := now.Sub(since); {
-	case age > s.late() && last.Err != nil:
-		return Failing, fmt.Sprintf("no complete cycle for %s: %v", ago(age), last.Err)
-	case age > s.late():
-		return Failing, "no complete cycle for " + ago(age)
-	case last.Err != nil:
-		return Degraded, "the last cycle failed: " + last.Err.Error()
-	case last.Success.IsZero():
-		return Degraded, "the first cycle is under way"
-	default:
-		return OK, "last complete cycle " + ago(age) + " ago"
-	}
+	v.Cursor = known(s.facts.cursor)
+	v.Cycles = append(v.Cycles, s.history.Cycles...)
+	return v
 }
 
-func (s *Server) oldestDue(now time.Time) (Status, string) {
-	b, err := s.cfg.Store.Backlog()
-	switch {
-	case err != nil:
-		return Failing, err.Error()
-	case b.Due == 0:
-		return OK, "nothing waits"
-	}
-	age := now.Sub(b.OldestDue)
-	detail := fmt.Sprintf("%d touchpoints wait, the oldest for %s", b.Due, ago(max(0, age)))
-	if age > s.late() {
-		return Degraded, detail
-	}
-	return OK, detail
-}
-
-func (s *Server) parked(time.Time) (Status, string) {
-	b, err := s.cfg.Store.Backlog()
-	switch {
-	case err != nil:
-		return Failing, err.Error()
-	case b.Parked > 0:
-		return Degraded, fmt.Sprintf("Salesforce refuses %d touchpoints: see callpoint parked", b.Parked)
-	}
-	return OK, "none"
-}
+func (s *Server) status(w http.ResponseWriter, r *http.Request) { reply(w, http.StatusOK, s.Status()) }
 
 // sync makes a complete cycle that begins now, and answers as --sync-once does.
 func (s *Server) sync(w http.ResponseWriter, r *http.Request) {
 	report, err := s.cfg.Engine.Sync(r.Context())
 	if err = errors.Join(err, report.Err); err != nil {
-		fail(w, http.StatusServiceUnavailable, err)
+		fail(w, err)
 		return
 	}
 	reply(w, http.StatusOK, report.Summary)
 }
 
 func (s *Server) call(w http.ResponseWriter, r *http.Request) {
-	c, t, err := s.cfg.Store.Call(mapping.ID18(r.PathValue("task")))
+	v, err := s.Call(r.PathValue("task"))
 	if err != nil {
-		fail(w, statusOf(err), err)
+		fail(w, err)
 		return
 	}
-	reply(w, http.StatusOK, ViewCall(c, t))
+	reply(w, http.StatusOK, v)
+}
+
+// Call shows one call; its id may have 15 or 18 characters.
+func (s *Server) Call(task string) (CallView, error) {
+	c, t, err := s.cfg.Store.Call(mapping.ID18(task))
+	if err != nil {
+		return CallView{}, err
+	}
+	return ViewCall(c, t), nil
 }
 
 func (s *Server) visitor(w http.ResponseWriter, r *http.Request) {
 	id, ok := mapping.VisitorID(r.PathValue("id"))
 	if !ok {
-		fail(w, http.StatusNotFound, errors.New("no plausible BizibleId"))
+		fail(w, fmt.Errorf("no plausible BizibleId: %w", store.ErrNotFound))
 		return
 	}
 	j, result, err := s.cfg.Engine.Look(id)
@@ -193,15 +208,21 @@ func (s *Server) visitor(w http.ResponseWriter, r *http.Request) {
 		err = fmt.Errorf("visitor %s: %w", id, store.ErrNotFound)
 	}
 	if err != nil {
-		fail(w, statusOf(err), err)
+		fail(w, err)
 		return
 	}
 	reply(w, http.StatusOK, ViewVisitor(j, result.Sessions))
 }
 
 func statusOf(err error) int {
-	if errors.Is(err, store.ErrNotFound) {
+	var bad *badRequest
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return http.StatusNotFound
+	case errors.As(err, &bad):
+		return http.StatusBadRequest
+	case errors.Is(err, context.Canceled):
+		return 499 // the client went away; nobody reads this
 	}
 	return http.StatusServiceUnavailable
 }
@@ -213,9 +234,6 @@ func reply(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-func fail(w http.ResponseWriter, status int, err error) {
-	if errors.Is(err, context.Canceled) {
-		status = 499 // the client went away; nobody reads this
-	}
-	reply(w, status, map[string]string{"error": err.Error()})
+func fail(w http.ResponseWriter, err error) {
+	reply(w, statusOf(err), map[string]string{"error": err.Error()})
 }

@@ -1,10 +1,12 @@
 package monitor
 
 import (
+	"strings"
 	"time"
 
 	"callpoint/mapping"
 	"callpoint/store"
+	"callpoint/sync/salesforce"
 )
 
 // CallView is a call as scripts read it: contract of `--output json` and /v1/calls.
@@ -27,6 +29,12 @@ type CallView struct {
 	Salesforce  Answer              `json:"salesforce"`
 	Touchpoint  map[string]any      `json:"touchpoint"`
 	Rule        mapping.Rule        `json:"rule"`
+
+	Task       map[string]any `json:"task"` // as read last, by API name
+	ReadAt     time.Time      `json:"read_at"`
+	ResolvedAt *time.Time     `json:"resolved_at"` // null: not yet
+	WrittenAt  *time.Time     `json:"written_at"`  // null: never
+	Cure       string         `json:"cure"`        // what to do about it; empty: nothing
 }
 
 // Answer is what Salesforce said last.
@@ -44,14 +52,16 @@ func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 		Subject: text(c.Fields["Subject"]), CallTime: c.At, CallFrom: c.AtFrom,
 		Reason: r.Reason, Detail: r.Detail, Distance: r.Distance, Session: r.Session, Rule: r.Rule,
 		Candidates: append([]mapping.Candidate{}, r.Candidates...),
+		Task:       c.Fields, ReadAt: c.ReadAt, ResolvedAt: known(c.ResolvedAt), Cure: cures[r.Reason],
 	}
 	if t == nil {
 		return v
 	}
 	v.State, v.Attempts = t.State, t.Attempts
 	v.Salesforce = Answer{t.RecordID, t.Code, t.Message}
-	if !t.NextAttempt.IsZero() {
-		v.NextAttempt = &t.NextAttempt
+	v.NextAttempt, v.WrittenAt = known(t.NextAttempt), known(t.WrittenAt)
+	if t.Code != "" {
+		v.Cure = strings.TrimSpace(v.Cure + " " + salesforceCure(t))
 	}
 	v.Touchpoint = map[string]any{}
 	for field, value := range t.Values {
@@ -61,6 +71,29 @@ func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 		v.Touchpoint[t.PersonField] = "person of " + t.Who
 	}
 	return v
+}
+
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// salesforceCure is what to do about the refusal that a touchpoint met last.
+func salesforceCure(t *store.Touchpoint) string {
+	return salesforce.Cure(&salesforce.Error{Op: "upsert", Code: t.Code, Message: t.Message})
+}
+
+// cures say what a person can do about a reason. A call that is tied to its session needs none.
+var cures = map[mapping.Reason]string{
+	mapping.Held:               "Nothing: callpoint decides when the hold is over. CALLPOINT_UNMATCHED_HOLD sets how long that is.",
+	mapping.BeforeCollection:   "Nothing for this call. CALLPOINT_BEFORE_COLLECTION=write makes touchpoints without web data for such calls.",
+	mapping.NoBizibleID:        "Ask the call-tracking vendor why the id is missing: its script must read the _biz_uid cookie, and its Salesforce integration must copy the id to the Task. Once the field is filled in, callpoint follows by itself.",
+	mapping.UnknownVisitor:     "Open the page that shows the number and see that its browser calls /m/ipv here; then look at consent, content blockers, and a tag that covers only a part of the site.",
+	mapping.OutsideWindow:      "Nothing is broken: the visitor called too late or too early. callpoint report --what-if window=60m shows what a longer window would change.",
+	mapping.SessionAlreadyUsed: "Nothing: a session is credited to one call, the first. This call has a touchpoint without web data.",
+	mapping.TaskDeleted:        "Nothing. CALLPOINT_RETRACT says whether touchpoints of deleted Tasks stay.",
 }
 
 func text(v any) string {

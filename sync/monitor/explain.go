@@ -1,0 +1,201 @@
+package monitor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"callpoint/mapping"
+	"callpoint/store"
+)
+
+// Explanation is a call's answer with its evidence, in plain words: what the command
+// prints and the page shows.
+type Explanation struct {
+	Title    string
+	Answer   string
+	Cure     string
+	Evidence []Section
+}
+
+// Section is one part of the evidence.
+type Section struct {
+	Title string
+	Text  []string // sentences
+	Rows  []Row
+}
+
+// Row is a name and its value.
+type Row struct{ Name, Value string }
+
+// Explain puts a call into words.
+func Explain(v CallView) Explanation {
+	e := Explanation{
+		Title:  fmt.Sprintf("Call %s: %s", v.TaskID, headline(v)),
+		Answer: v.Detail,
+		Cure:   v.Cure,
+	}
+	e.Evidence = []Section{taskSection(v), timeSection(v), sessionSection(v), channelSection(v), touchpointSection(v), salesforceSection(v)}
+	return e
+}
+
+func headline(v CallView) string {
+	switch v.Reason {
+	case "":
+		return "read, and not resolved yet"
+	case mapping.Matched:
+		return "tied to a web session"
+	case mapping.MatchedClockSkew:
+		return "tied to a web session that starts just after it"
+	case mapping.Held:
+		return "waits for its session"
+	}
+	return "not tied to a web session (" + string(v.Reason) + ")"
+}
+
+func taskSection(v CallView) Section {
+	s := Section{Title: "The Task, as read at " + moment(v.ReadAt)}
+	for _, name := range slices.Sorted(maps.Keys(v.Task)) {
+		s.Rows = append(s.Rows, Row{name, valueOf(v.Task[name])})
+	}
+	id := "It carries no BizibleId."
+	if v.BizibleID != "" {
+		id = "Its BizibleId is " + v.BizibleID + "."
+	}
+	s.Text = append(s.Text, id)
+	return s
+}
+
+func timeSection(v CallView) Section {
+	return Section{Title: "The call time", Text: []string{fmt.Sprintf("%s, from %s.", moment(v.CallTime), first(v.CallFrom, "an unknown source"))}}
+}
+
+func sessionSection(v CallView) Section {
+	s := Section{Title: "The sessions around it"}
+	if v.BizibleID == "" {
+		s.Text = append(s.Text, "Without a BizibleId there are none to look at.")
+		return s
+	}
+	if len(v.Candidates) == 0 {
+		s.Text = append(s.Text, "None is known for this BizibleId.")
+	}
+	for _, c := range v.Candidates {
+		s.Rows = append(s.Rows, Row{
+			fmt.Sprintf("%s to %s, calls until %s", moment(c.StartedAt), clockOf(c.EndedAt, c.StartedAt), clockOf(c.WindowEnd, c.StartedAt)),
+			fmt.Sprintf("%s: %s", c.LandingPage, c.Why),
+		})
+	}
+	switch {
+	case v.Session != nil:
+		s.Text = append(s.Text, fmt.Sprintf("It is credited with the session that started at %s on %s.", moment(v.Session.StartedAt), v.Session.LandingPage))
+	case v.Distance > 0:
+		s.Text = append(s.Text, fmt.Sprintf("The call lies %s after the nearest window.", span(v.Distance)))
+	case v.Distance < 0:
+		s.Text = append(s.Text, fmt.Sprintf("The call lies %s before the nearest window.", span(-v.Distance)))
+	}
+	return s
+}
+
+func channelSection(v CallView) Section {
+	s := Section{Title: "The channel"}
+	switch {
+	case v.Touchpoint == nil:
+		s.Text = append(s.Text, "A call without a touchpoint has none.")
+	case v.Rule.Row == 0:
+		s.Text = append(s.Text, "No row of the channel rules fits.")
+	default:
+		s.Text = append(s.Text, fmt.Sprintf("Line %d of the channel rules decides, by %s %q.", v.Rule.Row, v.Rule.Column, v.Rule.Cell))
+	}
+	if x := v.Session; x != nil {
+		s.Rows = append(s.Rows, Row{"Channel path", x.ChannelPath}, Row{"Source", x.Source}, Row{"Medium", x.Medium}, Row{"Campaign", x.Campaign}, Row{"Referrer", x.Referrer})
+	}
+	return s
+}
+
+func touchpointSection(v CallView) Section {
+	s := Section{Title: "The touchpoint"}
+	if v.Touchpoint == nil {
+		s.Text = append(s.Text, "None is written for this call.")
+		return s
+	}
+	empty := 0
+	for _, name := range slices.Sorted(maps.Keys(v.Touchpoint)) {
+		if v.Touchpoint[name] == nil || v.Touchpoint[name] == "" {
+			empty++
+			continue
+		}
+		s.Rows = append(s.Rows, Row{name, valueOf(v.Touchpoint[name])})
+	}
+	if empty > 0 {
+		s.Text = append(s.Text, fmt.Sprintf("%d more fields are sent empty, so that a change clears what was there.", empty))
+	}
+	return s
+}
+
+func salesforceSection(v CallView) Section {
+	s := Section{Title: "Salesforce"}
+	switch v.State {
+	case "":
+		s.Text = append(s.Text, "Nothing was sent.")
+	case store.Pending:
+		s.Text = append(s.Text, "The touchpoint waits to be sent.")
+	case store.Written:
+		s.Text = append(s.Text, "The touchpoint stands as it should.")
+	case store.Unchanged:
+		s.Text = append(s.Text, "The touchpoint stands as it should; the last resolution changed nothing.")
+	case store.Retrying:
+		s.Text = append(s.Text, fmt.Sprintf("%d attempts failed; it is tried again.", v.Attempts))
+	case store.Parked:
+		s.Text = append(s.Text, fmt.Sprintf("Salesforce refuses the touchpoint; %d attempts.", v.Attempts))
+	}
+	if v.Salesforce.Code != "" {
+		s.Rows = append(s.Rows, Row{"Answer", v.Salesforce.Code + ": " + v.Salesforce.Message})
+	}
+	if v.Salesforce.ID != "" {
+		s.Rows = append(s.Rows, Row{"Record", v.Salesforce.ID})
+	}
+	if v.WrittenAt != nil {
+		s.Rows = append(s.Rows, Row{"Last written", moment(*v.WrittenAt)})
+	}
+	if v.NextAttempt != nil {
+		s.Rows = append(s.Rows, Row{"Next attempt", moment(*v.NextAttempt)})
+	}
+	return s
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// clockOf leaves out the day where it is that of another time shown before it.
+func clockOf(t, other time.Time) string {
+	if dayOf(t) == dayOf(other) {
+		return t.UTC().Format("15:04:05")
+	}
+	return moment(t)
+}
+
+// span shows a distance to the second: 18 min, 1 h 2 min 5 s.
+func span(seconds int64) string {
+	var parts []string
+	for _, u := range []struct {
+		size int64
+		name string
+	}{{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}} {
+		if n := seconds / u.size; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, u.name))
+			seconds %= u.size
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func valueOf(v any) string {
+	switch x := v.(type) {
+	case nil:
+		return "(empty)"
+	case string:
+		return strings.ToValidUTF8(x, "�")
+	}
+	return fmt.Sprint(v)
+}

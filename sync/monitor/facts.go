@@ -1,0 +1,167 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"callpoint/store"
+)
+
+// How often the facts behind health and metrics are measured. Handlers read them only:
+// a slow disk must not slow down a probe.
+const (
+	writableEvery = time.Second
+	backlogEvery  = 5 * time.Second
+	probeEvery    = 30 * time.Second
+	rateEvery     = time.Minute
+	// staleAfter is when facts are so old that the store must be stuck.
+	staleAfter = 90 * time.Second
+)
+
+// Match rates are of the last week, and of the four weeks before it.
+const (
+	recentDays = 7
+	beforeDays = 28
+)
+
+// facts are what was measured last.
+type facts struct {
+	at       time.Time // when the last round of measuring ended
+	writable error
+	probed   bool // a write was tried
+	backlog  store.Backlog
+	cursor   time.Time
+	readErr  error
+	recent   share // of the last recentDays
+	before   share // of the beforeDays before them
+}
+
+// share is how many of the calls that count were matched.
+type share struct{ counted, matched int }
+
+func (s share) rate() float64 { return float64(s.matched) / float64(max(1, s.counted)) }
+
+// Measure looks at everything once, and writes nothing.
+func (s *Server) Measure() { s.refresh() }
+
+// Start measures everything once, and then again and again until ctx ends.
+func (s *Server) Start(ctx context.Context) {
+	s.refresh()
+	s.probe(ctx)
+	go s.measure(ctx)
+}
+
+func (s *Server) measure(ctx context.Context) {
+	tick := time.NewTicker(writableEvery)
+	defer tick.Stop()
+	backlog, probe := s.cfg.Now(), s.cfg.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := s.cfg.Now()
+		s.mu.Lock()
+		every := probeEvery
+		if !s.facts.probed {
+			every = backlogEvery // it may be well again
+		}
+		s.mu.Unlock()
+		if now.Sub(probe) >= every {
+			s.probe(ctx)
+			probe = now
+		}
+		if now.Sub(backlog) >= backlogEvery {
+			s.refresh()
+			backlog = now
+			continue
+		}
+		err := s.cfg.Store.Writable()
+		s.mu.Lock()
+		s.facts.at = now
+		if err != nil || s.facts.probed {
+			s.facts.writable = err
+		}
+		s.mu.Unlock()
+	}
+}
+
+// probe writes, which tells more than asking the store.
+func (s *Server) probe(ctx context.Context) {
+	err := s.Save(ctx)
+	// Too much to write at once is no fault of the store.
+	var refused *store.RefusedError
+	if errors.As(err, &refused) && refused.Status == http.StatusTooManyRequests {
+		err = nil
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.facts.writable, s.facts.probed, s.facts.at = err, err == nil, s.cfg.Now()
+}
+
+// refresh reads what the store says.
+func (s *Server) refresh() {
+	now := s.cfg.Now()
+	writable := s.cfg.Store.Writable()
+	backlog, err := s.cfg.Store.Backlog()
+	cursor, _, cerr := s.cfg.Store.Cursor()
+	err = errors.Join(err, cerr)
+
+	s.mu.Lock()
+	rates := now.Sub(s.rated) >= rateEvery
+	s.mu.Unlock()
+	var recent, before share
+	if rates {
+		var rerr error
+		recent, before, rerr = s.rates(now)
+		err = errors.Join(err, rerr)
+	}
+	received := time.Time{}
+	if s.cfg.Collected != nil {
+		received = s.cfg.Collected().LastReceived
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &s.facts
+	f.at, f.backlog, f.cursor, f.readErr = now, backlog, cursor.Since, err
+	if writable != nil {
+		f.writable = writable
+	}
+	if rates {
+		f.recent, f.before, s.rated = recent, before, now
+	}
+	if received.After(s.history.Received) {
+		s.history.Received = received
+	}
+}
+
+// mostRated bounds how many calls a look at the match rate reads.
+const mostRated = 5000
+
+// rates counts matches among the newest calls.
+func (s *Server) rates(now time.Time) (recent, before share, err error) {
+	week := now.AddDate(0, 0, -recentDays)
+	n := 0
+	err = s.cfg.Store.EachCall(week.AddDate(0, 0, -beforeDays), now, func(c store.Call, _ *store.Touchpoint) bool {
+		into := &recent
+		if c.At.Before(week) {
+			into = &before
+		}
+		if counts(c.Resolution.Reason) {
+			into.counted++
+		}
+		if isMatched(c.Resolution.Reason) {
+			into.matched++
+		}
+		n++
+		return n < mostRated
+	})
+	return recent, before, err
+}

@@ -1,0 +1,72 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"callpoint/sync/engine"
+	"callpoint/sync/salesforce"
+)
+
+// Cycle is one that ended, as it is remembered over restarts.
+type Cycle struct {
+	engine.Summary
+	At      time.Time `json:"at"`
+	Error   string    `json:"error,omitempty"`
+	Cure    string    `json:"cure,omitempty"`
+	Refused bool      `json:"refused,omitempty"` // Salesforce does not let us in
+	Limit   bool      `json:"limit,omitempty"`   // the org's API calls are used up
+}
+
+// history is what health and the status page know of the past. It is kept in the store,
+// so that a status can be told where no daemon runs.
+type history struct {
+	Cycles   []Cycle   `json:"cycles"`   // newest first
+	Success  time.Time `json:"success"`  // the last complete cycle
+	Written  time.Time `json:"written"`  // the last record written
+	Received time.Time `json:"received"` // the last event collected
+}
+
+// keptCycles bounds the history.
+const keptCycles = 20
+
+const historyState = "monitor"
+
+// Cycle takes note of a cycle that ended. Health knows of it when Cycle returns.
+func (s *Server) Cycle(r engine.Report) {
+	c := Cycle{Summary: r.Summary, At: r.At.UTC()}
+	if r.Err != nil {
+		c.Error, c.Cure = r.Err.Error(), salesforce.Cure(r.Err)
+		e, ok := errors.AsType[*salesforce.Error](r.Err)
+		c.Limit = ok && e.Code == "REQUEST_LIMIT_EXCEEDED"
+		c.Refused = !c.Limit && salesforce.Classify(r.Err) == salesforce.StopCalls
+	}
+	s.mu.Lock()
+	h := &s.history
+	h.Cycles = slices.Insert(h.Cycles, 0, c)
+	h.Cycles = h.Cycles[:min(len(h.Cycles), keptCycles)]
+	if r.Err == nil {
+		h.Success = c.At
+	}
+	if c.TouchpointsWritten > 0 {
+		h.Written = c.At
+	}
+	if c.Calls > 0 {
+		s.rated = time.Time{} // the calls changed: so may the match rate
+	}
+	s.mu.Unlock()
+	s.metrics.cycle(c)
+	s.refresh()
+}
+
+// Save keeps the history in the store. It is the write probe as well: what it says of
+// the store is what the store did just now.
+func (s *Server) Save(ctx context.Context) error {
+	s.mu.Lock()
+	h := s.history
+	h.Cycles = slices.Clone(h.Cycles)
+	s.mu.Unlock()
+	return s.cfg.Store.SetState(ctx, historyState, h)
+}
