@@ -44,22 +44,25 @@ func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (cha
 
 func applyTask(tx *txn, read *Call) (bool, error) {
 	c := *read
-	gone, err := isForgotten(tx, c.Visitor)
-	if err != nil {
-		return false, err
-	}
-	if gone {
-		c.erase()
-	}
 	calls, id := tx.Bucket(bCalls), []byte(c.TaskID)
 	var old Call
 	known, err := get(calls, id, &old)
 	if err != nil || known && old.Hash == c.Hash {
 		return false, err
 	}
+	gone, err := isForgotten(tx, c.Visitor)
+	if err != nil {
+		return false, err
+	}
+	// A Task of a forgotten visitor stays one until it names another.
+	if gone || c.Visitor == "" && old.Forgotten {
+		c.erase()
+	}
 	journey := JourneyKey(c.Visitor, c.TaskID)
 	if known {
-		c.Resolution, c.ResolvedAt = old.Resolution, old.ResolvedAt
+		if !c.Forgotten {
+			c.Resolution, c.ResolvedAt = old.Resolution, old.ResolvedAt
+		}
 		if old.Visitor == c.Visitor {
 			c.Snapshot = old.Snapshot
 		}

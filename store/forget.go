@@ -137,7 +137,7 @@ func scrub(fields map[string]any, visitor string) {
 		switch v := v.(type) {
 		case string:
 			id, _ := mapping.VisitorID(v)
-			if id == visitor || len(visitor) >= minFind && strings.Contains(strings.ToLower(v), visitor) {
+			if id != "" && id == visitor || len(visitor) >= minFind && strings.Contains(strings.ToLower(v), visitor) {
 				fields[name] = ""
 			}
 		case map[string]any:
