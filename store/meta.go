@@ -71,3 +71,8 @@ func (s *Store) SetState(ctx context.Context, name string, v any) error {
 		return put(tx.Bucket(bMeta), []byte(name), v)
 	})
 }
+
+// DropState removes a small named value; one that is not there is no error.
+func (s *Store) DropState(ctx context.Context, name string) error {
+	return s.update(ctx, func(tx *txn) error { return tx.Bucket(bMeta).Delete([]byte(name)) })
+}

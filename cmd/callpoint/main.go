@@ -143,6 +143,6 @@ config.example.env lists all of them.`,
 		return nil
 	}
 	c.AddCommand(p.demoCommand(), p.orgCommand(), p.channelsCommand(), p.explainCommand(), p.callsCommand(),
-		p.reportCommand(), p.statusCommand(), p.storeCommand(), p.forgetCommand(), p.versionCommand())
+		p.reportCommand(), p.statusCommand(), p.storeCommand(), p.forgetCommand(), p.importCommand(), p.versionCommand())
 	return c
 }
