@@ -143,6 +143,8 @@ type running struct {
 	url  string
 	logs *bytes.Buffer
 	done chan error
+
+	client *http.Client
 }
 
 // daemon starts the program and waits until it says where it listens.
@@ -164,7 +166,13 @@ func (b *bench) daemon() *running {
 		d.logs.WriteString(line)
 		var entry struct{ Msg, Listen string }
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Listen != "" {
-			d.url = "http://" + entry.Listen
+			var c Config
+			c.Listen = entry.Listen
+			if strings.HasPrefix(c.Listen, "/") {
+				c.Listen = "unix:" + c.Listen
+			}
+			d.client, d.url = daemonClient(c)
+			b.t.Cleanup(d.client.CloseIdleConnections)
 		}
 		if err != nil {
 			b.t.Fatalf("daemon did not start: %v\n%s", c.Wait(), d.logs)
@@ -217,7 +225,7 @@ func (d *running) request(method, path string, body any) (int, []byte) {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := d.client.Do(req)
 	if err != nil {
 		d.b.t.Fatal(err)
 	}
