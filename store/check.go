@@ -2,33 +2,52 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // maxProblems bounds what Check reports: after so many the file is past reading one by one.
 const maxProblems = 100
 
 // Check verifies the file's structure, every checksum, and the indexes against the
-// records, both ways. It returns one sentence for each thing that is wrong.
+// records, both ways. It returns one sentence for each thing that is wrong. Writes wait
+// while the structure is verified, because bbolt compares it with the writer's list of
+// free pages; the rest is read beside them.
 func (s *Store) Check() (problems []string, err error) {
-	err = s.view(func(tx *txn) error {
-		c := checker{tx: tx}
-		// The channel must be drained: its goroutine holds the transaction.
-		for e := range tx.Check() {
-			c.add("structure: %v", e)
-		}
-		if len(c.problems) == 0 {
+	var tx *bolt.Tx
+	var c checker
+	err = s.between(context.Background(), func() error {
+		return s.guard(func() error {
+			if tx, err = s.db.Load().Begin(false); err != nil {
+				return err
+			}
+			// The channel must be drained: its goroutine holds the transaction.
+			for e := range tx.Check() {
+				c.add("structure: %v", e)
+			}
+			return nil
+		})
+	})
+	if tx != nil {
+		defer tx.Rollback() //nolint:errcheck // a read transaction
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = s.guard(func() error {
+		if c.tx = (&txn{Tx: tx}); len(c.problems) == 0 {
 			c.envelopes()
 			c.calls()
 			c.touchpoints()
 			c.indexes()
 		}
-		problems = c.problems
 		return nil
 	})
-	return problems, err
+	return c.problems, err
 }
 
 type checker struct {
