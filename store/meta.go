@@ -11,6 +11,9 @@ import (
 type Cursor struct {
 	// Since is the lower bound of the next query, by the org's stamps.
 	Since time.Time `json:"since"`
+	// Read is when the last complete poll began, by the org's clock: a row stamped before it
+	// that is new has become visible late.
+	Read time.Time `json:"read,omitzero"`
 	// Start is the first run's lower bound of CreatedDate. It stays: older Tasks never count.
 	Start time.Time `json:"start"`
 }

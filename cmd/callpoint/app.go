@@ -44,13 +44,11 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		log.Warn("channel rules", "file", c.Channels, "line", w.Line, "cell", w.Cell, "warning", w.Message)
 	}
 	a := &app{cfg: c, log: log}
-	var calls atomic.Int64
+	budget := engine.NewBudget(c.APIBudget, float64(c.APIReserve), time.Now)
 	sc := c.salesforce()
-	sc.Log = log
+	sc.Log, sc.AllowCall = log, budget.Allow
 	sc.OnCall = func(i salesforce.CallInfo) {
-		if i.Counted {
-			calls.Add(1)
-		}
+		budget.Note(i)
 		a.watch.APICall(i.Op, i.Status)
 	}
 	if testOnlyTune != nil {
@@ -69,7 +67,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		Store: s, Org: client, Settings: r.settings, TaskFilter: c.TaskFilter,
 		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,
 		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons,
-		Fingerprint: r.fingerprint, APICalls: func() int { return int(calls.Load()) },
+		Fingerprint: r.fingerprint, Budget: budget, DryRun: c.DryRun,
 		Log: log, AtStep: testOnlyAtStep, OnCycle: func(r engine.Report) { a.watch.Cycle(r) },
 	})
 	if err != nil {

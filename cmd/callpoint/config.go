@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,6 +74,10 @@ type Config struct {
 	TouchpointObject string `env:"CALLPOINT_TOUCHPOINT_OBJECT, default=bizible2__Bizible_Touchpoint__c"`
 	ExternalIDField  string `env:"CALLPOINT_EXTERNAL_ID_FIELD, default=bizible2__UniqueId__c"`
 	BatchSize        int    `env:"CALLPOINT_BATCH_SIZE, default=200"`
+	DryRun           bool   `env:"CALLPOINT_DRY_RUN, default=false"`
+
+	APIBudget  int   `env:"CALLPOINT_API_BUDGET, default=5000"`
+	APIReserve share `env:"CALLPOINT_API_RESERVE, default=10%"`
 
 	Retention time.Duration `env:"CALLPOINT_RETENTION, default=2160h"`
 	LogLevel  string        `env:"CALLPOINT_LOG_LEVEL, default=info"`
@@ -104,6 +109,19 @@ func (s startTime) from(now time.Time) time.Time {
 		return s.at
 	}
 	return now.Add(-s.back)
+}
+
+// share is a percentage, as a part of one.
+type share float64
+
+func (s *share) EnvDecode(v string) error {
+	number, percent := strings.CutSuffix(strings.TrimSpace(v), "%")
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !percent || !(n >= 0 && n <= 100) {
+		return fmt.Errorf("not a percentage from 0%% to 100%%, such as 10%%")
+	}
+	*s = share(n / 100)
+	return nil
 }
 
 // variable is one name that Config knows.
@@ -317,6 +335,9 @@ func (c *Config) validate() (problems []error) {
 	}
 	if c.StoreMaxSize > 0 && c.StoreMaxSize < 16<<20 {
 		bad("CALLPOINT_STORE_MAX_SIZE", "%d bytes are too few: at least 16MiB, or 0 for no limit", c.StoreMaxSize)
+	}
+	if c.APIBudget < 1 {
+		bad("CALLPOINT_API_BUDGET", "%d calls a day are too few: at least 1", c.APIBudget)
 	}
 	if c.BatchSize < 25 || c.BatchSize > 200 {
 		bad("CALLPOINT_BATCH_SIZE", "%d is not between 25 and 200", c.BatchSize)

@@ -15,7 +15,6 @@ import (
 	"callpoint/store"
 	"callpoint/sync/collector"
 	"callpoint/sync/engine"
-	"callpoint/sync/salesforce"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
@@ -175,7 +174,7 @@ func verdict(s engine.Summary, err error) error {
 	case errors.Is(err, store.ErrOtherOrg):
 		return usage(err)
 	case err != nil:
-		if cure := salesforce.Cure(err); cure != "" {
+		if cure := engine.Cure(err); cure != "" {
 			err = fmt.Errorf("%w\n%s", err, cure)
 		}
 		return failed(err)

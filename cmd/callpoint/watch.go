@@ -118,7 +118,12 @@ func (noOrg) Login(context.Context) (salesforce.Identity, error) {
 func (noOrg) Query(context.Context, string, salesforce.QueryOptions) (salesforce.Page, error) {
 	return salesforce.Page{}, errNoOrg
 }
-func (noOrg) QueryMany(context.Context, []string) ([]salesforce.Page, error) { return nil, errNoOrg }
+func (noOrg) QueryMany(context.Context, []string, salesforce.QueryOptions) ([]salesforce.Page, error) {
+	return nil, errNoOrg
+}
+func (noOrg) Update(context.Context, string, []map[string]any) ([]salesforce.Result, error) {
+	return nil, errNoOrg
+}
 func (noOrg) Upsert(context.Context, []salesforce.Batch) ([][]salesforce.Result, error) {
 	return nil, errNoOrg
 }

@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,11 +22,14 @@ import (
 type Org interface {
 	Login(ctx context.Context) (salesforce.Identity, error)
 	Query(ctx context.Context, soql string, o salesforce.QueryOptions) (salesforce.Page, error)
-	// QueryMany runs up to five queries in one API call.
-	QueryMany(ctx context.Context, soqls []string) ([]salesforce.Page, error)
+	// QueryMany runs up to five queries in one API call. Where one fails its page is empty,
+	// the others are good.
+	QueryMany(ctx context.Context, soqls []string, o salesforce.QueryOptions) ([]salesforce.Page, error)
 	// Upsert sends up to five collections in one API call. After an error it is
 	// unknown which records were written; sending them again is safe.
 	Upsert(ctx context.Context, batches []salesforce.Batch) ([][]salesforce.Result, error)
+	// Update changes up to 200 records by their ids.
+	Update(ctx context.Context, object string, records []map[string]any) ([]salesforce.Result, error)
 	Delete(ctx context.Context, ids []string) ([]salesforce.Result, error)
 	Describe(ctx context.Context, object string) (salesforce.Object, error)
 }
@@ -43,11 +49,12 @@ type Config struct {
 	Persons          string // PersonsCreate, PersonsReuse or PersonsOff
 	Fingerprint      string // of everything that mapping depends on; a change maps every call again
 
-	APICalls func() int   // of the client since it started, for the summary; nil: not counted
-	OnCycle  func(Report) // hears of every cycle after it ended; nil: nobody does
-	Now      func() time.Time
-	Rand     *rand.Rand // jitter; nil is seeded at random
-	Log      *slog.Logger
+	Budget  *Budget      // whose Allow and Note the client has; nil: no calls are counted
+	DryRun  bool         // polls and resolves, and writes nothing to the org
+	OnCycle func(Report) // hears of every cycle after it ended; nil: nobody does
+	Now     func() time.Time
+	Rand    *rand.Rand // jitter; nil is seeded at random
+	Log     *slog.Logger
 	// AtStep is called at the named steps of a cycle. Tests crash there; nil in production.
 	AtStep func(step string)
 }
@@ -63,36 +70,12 @@ func DefaultTaskFilter(bizibleIDField string) string {
 	return bizibleIDField + " != null OR (TaskSubtype = 'Call' AND CallType != 'Outbound')"
 }
 
-// Summary says what one cycle did. Counts are of this cycle; Parked and Cursor stand.
-type Summary struct {
-	TasksRead            int       `json:"tasks_read"`
-	TasksChanged         int       `json:"tasks_changed"`
-	Calls                int       `json:"calls"`
-	Matched              int       `json:"matched"`
-	TouchpointsWritten   int       `json:"touchpoints_written"`
-	TouchpointsUnchanged int       `json:"touchpoints_unchanged"`
-	Held                 int       `json:"held"`
-	Parked               int       `json:"parked"`
-	APICalls             int       `json:"api_calls"`
-	DurationSeconds      float64   `json:"duration_seconds"`
-	Cursor               time.Time `json:"cursor"`
-}
-
-// String is the one line of --sync-once.
-func (s Summary) String() string {
-	if s.TasksChanged == 0 && s.Calls == 0 && s.TouchpointsWritten == 0 {
-		return fmt.Sprintf("nothing new: %d tasks read again, none changed, no record written; %d parked; %d API calls, %.1f s",
-			s.TasksRead, s.Parked, s.APICalls, s.DurationSeconds)
-	}
-	return fmt.Sprintf("%d tasks read, %d changed; %d calls resolved, %d matched, %d held; %d touchpoints written, %d unchanged, %d parked; %d API calls, %.1f s",
-		s.TasksRead, s.TasksChanged, s.Calls, s.Matched, s.Held, s.TouchpointsWritten, s.TouchpointsUnchanged, s.Parked, s.APICalls, s.DurationSeconds)
-}
-
-// An Engine syncs one org with one store. Cycle is not for concurrent use; Run and
-// Sync see to that.
+// An Engine syncs one org with one store. Its methods may be called from many
+// goroutines: what talks to the org takes turns.
 type Engine struct {
 	cfg    Config
 	sooner chan chan Report // requests for a cycle now
+	turn   chan struct{}    // holds a token while a cycle, or what must not meet one, is under way
 
 	mu     sync.Mutex
 	last   Report        // of the last cycle that ended; guarded by mu
@@ -100,18 +83,14 @@ type Engine struct {
 	reload *reload       // rules for the next cycle; guarded by mu
 	clock  time.Duration // the org's clock minus ours, as last heard; written under mu
 
-	fields *mapping.FieldMap // as configured, before the org had its say
-	schema *schema           // nil until the org was described
-	size   int               // records to a collection at present
-	window time.Duration     // width of a query's span where the org asked for less; 0 is open
-}
+	pauses map[string]Pause // by object; replaced under mu, never changed
 
-// A Report is a cycle's summary and its end.
-type Report struct {
-	Summary Summary
-	Err     error
-	At      time.Time // when it ended; zero: there was none
-	Success time.Time // when the last successful one ended
+	fields   *mapping.FieldMap // as configured, before the org had its say
+	schema   *schema           // nil until the org was described
+	restored bool              // what the store keeps of the engine itself was read
+	size     int               // records to a collection at present
+	good     int               // full collections of that size that went well in a row
+	window   time.Duration     // width of a query's span where the org asked for less; 0 is open
 }
 
 // New checks the configuration.
@@ -137,32 +116,56 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.AtStep == nil {
 		cfg.AtStep = func(string) {}
 	}
-	if cfg.APICalls == nil {
-		cfg.APICalls = func() int { return 0 }
+	if cfg.Budget == nil {
+		cfg.Budget = NewBudget(math.MaxInt, 0, cfg.Now)
 	}
 	if cfg.Settings.Fields == nil {
 		cfg.Settings.Fields = mapping.DefaultFields()
 	}
-	return &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, sooner: make(chan chan Report)}, nil
+	if err := cfg.Budget.load(cfg.Store); err != nil {
+		return nil, err
+	}
+	return &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize,
+		sooner: make(chan chan Report), turn: make(chan struct{}, 1)}, nil
 }
 
 // now is the org's clock: what its stamps and a call's age are measured by.
 func (e *Engine) now() time.Time { return e.cfg.Now().Add(e.clock).UTC() }
 
+// alone runs fn while no cycle is under way.
+func (e *Engine) alone(ctx context.Context, fn func() error) error {
+	select {
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-e.turn }()
+	return fn()
+}
+
 // Cycle polls all that is new, resolves all that is dirty, upserts all that is due.
 // Its error says why it did less; what it did stands.
-func (e *Engine) Cycle(ctx context.Context) (Summary, error) {
-	began, calls := e.cfg.Now(), e.cfg.APICalls()
-	var s Summary
-	err := e.steps(ctx, &s)
-	backlog, berr := e.cfg.Store.Backlog()
-	cursor, _, cerr := e.cfg.Store.Cursor()
-	s.Parked, s.Cursor = backlog.Parked, cursor.Since
-	s.APICalls = e.cfg.APICalls() - calls
-	s.DurationSeconds = e.cfg.Now().Sub(began).Seconds()
-	err = errors.Join(err, berr, cerr)
-	e.note(s, err)
+func (e *Engine) Cycle(ctx context.Context) (s Summary, err error) {
+	err = e.alone(ctx, func() error {
+		began, calls := e.cfg.Now(), e.cfg.Budget.Calls()
+		err := e.steps(ctx, &s)
+		backlog, berr := e.cfg.Store.Backlog()
+		cursor, _, cerr := e.cfg.Store.Cursor()
+		s.Parked, s.Cursor = backlog.Parked, cursor.Since
+		s.APICalls = e.cfg.Budget.Calls() - calls
+		s.DurationSeconds = e.cfg.Now().Sub(began).Seconds()
+		err = errors.Join(err, berr, cerr, e.saveBudget(ctx, 1))
+		e.note(s, err)
+		return err
+	})
 	return s, err
+}
+
+// saveBudget keeps the count of API calls, if at least so many are not kept yet.
+func (e *Engine) saveBudget(ctx context.Context, least int) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	return e.cfg.Budget.save(ctx, e.cfg.Store, least)
 }
 
 func (e *Engine) steps(ctx context.Context, s *Summary) error {
@@ -170,11 +173,17 @@ func (e *Engine) steps(ctx context.Context, s *Summary) error {
 		return err
 	}
 	pollErr := e.poll(ctx, s)
+	if pollErr == nil {
+		pollErr = e.sweep(ctx, s)
+	}
 	// Without an org there is nothing to upsert; what is known is resolved all the same.
 	if err := e.resolve(ctx, s); err != nil {
 		return errors.Join(pollErr, err)
 	}
-	if pollErr != nil && salesforce.Classify(pollErr) != salesforce.StopClass {
+	if pollErr != nil && classOf(pollErr) != salesforce.StopClass {
+		return pollErr
+	}
+	if e.cfg.DryRun {
 		return pollErr
 	}
 	return errors.Join(pollErr, e.upsert(ctx, s))
@@ -183,6 +192,9 @@ func (e *Engine) steps(ctx context.Context, s *Summary) error {
 // prepare logs in, makes sure that the store is this org's, and learns its schema.
 func (e *Engine) prepare(ctx context.Context) error {
 	e.adopt()
+	if err := e.restore(); err != nil {
+		return err
+	}
 	id, err := e.cfg.Org.Login(ctx)
 	if err != nil {
 		return err
@@ -210,10 +222,30 @@ func (e *Engine) remap(ctx context.Context) error {
 		return nil
 	}
 	n, err := e.cfg.Store.MarkAll(ctx, now)
-	if err == nil && was != "" {
-		e.cfg.Log.Info("rules changed: every call is mapped again", "journeys", n)
+	if err != nil || was == "" {
+		return err
 	}
+	e.cfg.Log.Info("rules changed: every call is mapped again", "journeys", n)
+	_, err = e.retryAll(ctx)
 	return err
+}
+
+// restore reads what the store keeps of the engine itself.
+func (e *Engine) restore() error {
+	if e.restored {
+		return nil
+	}
+	c, pauses := capacity{e.cfg.BatchSize}, map[string]Pause{}
+	if _, err := e.cfg.Store.State("capacity", &c); err != nil {
+		return err
+	}
+	if _, err := e.cfg.Store.State("pauses", &pauses); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.size, e.pauses, e.restored = min(e.cfg.BatchSize, max(1, c.Size)), pauses, true
+	return nil
 }
 
 func (e *Engine) note(s Summary, err error) {
@@ -245,9 +277,14 @@ func (e *Engine) Progress() time.Time {
 	return e.moved
 }
 
+// Budget says how the API budget stands.
+func (e *Engine) Budget() BudgetState { return e.cfg.Budget.State() }
+
 // Last reports the cycle that ended last.
 func (e *Engine) Last() Report {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.last
+	r := e.last
+	r.Paused = slices.SortedFunc(maps.Values(e.pauses), func(a, b Pause) int { return cmp.Compare(a.Object, b.Object) })
+	return r
 }

@@ -13,70 +13,102 @@ import (
 // idsPerQuery keeps a look-up by Lead and Contact well below the limits of SOQL.
 const idsPerQuery = 500
 
-// queriesPerCall is how many queries one composite call takes.
-const queriesPerCall = 5
-
-// persons says, for every Lead or Contact of the touchpoints, what is known of its
-// Bizible Person; whom the store does not know is looked up in the org.
-func (e *Engine) persons(ctx context.Context, due []store.Touchpoint) (map[string]store.Person, error) {
+// knowPersons learns the Bizible Person of every Lead and Contact of the touchpoints:
+// from the store, or else from the org.
+func (e *Engine) knowPersons(ctx context.Context, due []store.Touchpoint, x *shipment) error {
 	var whos []string
 	for _, t := range due {
-		if t.PersonField != "" && t.Who != "" && !t.Delete {
+		if _, known := x.persons[t.Who]; t.PersonField != "" && t.Who != "" && !known {
 			whos = append(whos, t.Who)
 		}
 	}
 	slices.Sort(whos)
 	whos = slices.Compact(whos)
-	known, err := e.cfg.Store.Persons(whos)
-	if err != nil {
-		return nil, err
+	if len(whos) == 0 {
+		return nil
 	}
-	unknown := slices.DeleteFunc(whos, func(who string) bool { _, ok := known[who]; return ok })
+	stored, err := e.cfg.Store.Persons(whos)
+	if err != nil {
+		return err
+	}
+	var unknown []string
+	for _, who := range whos {
+		if p := stored[who]; p.RecordID != "" {
+			x.persons[who] = p
+		} else {
+			unknown = append(unknown, who) // or refused before: somebody else may have made it since
+		}
+	}
 	found, err := e.lookUp(ctx, unknown)
 	if err != nil {
-		return nil, fmt.Errorf("look up persons: %w", err)
+		return fmt.Errorf("look up persons: %w", err)
 	}
 	var keep []store.Person
 	for _, who := range unknown {
 		p := store.Person{Who: who, RecordID: found[who]}
-		known[who] = p
+		x.persons[who], x.fresh[who] = p, true
 		if p.RecordID != "" {
 			keep = append(keep, p)
 		}
 	}
-	return known, e.cfg.Store.PutPersons(ctx, keep)
+	return e.cfg.Store.PutPersons(ctx, keep)
 }
 
 // lookUp finds the persons that the org holds for these Leads and Contacts. Of several
-// the oldest created, then the lowest id, is the one.
+// the oldest created, then the lowest id, is the one. A Contact without a person gets
+// that of a Lead which was converted to it.
 func (e *Engine) lookUp(ctx context.Context, whos []string) (map[string]string, error) {
 	found := map[string]string{}
+	converted := map[string]string{} // by Contact: the person of a Lead that became it
 	var soqls []string
 	for part := range slices.Chunk(whos, idsPerQuery) {
 		soqls = append(soqls, personQuery(part))
 	}
-	for some := range slices.Chunk(soqls, queriesPerCall) {
-		pages, err := e.cfg.Org.QueryMany(ctx, some)
-		if err != nil {
-			return nil, err
+	err := e.queryMany(ctx, soqls, false, func(r salesforce.Record) error {
+		id, _ := r["Id"].(string)
+		first := func(m map[string]string, who any) {
+			if w, _ := who.(string); w != "" && m[w] == "" {
+				m[w] = id
+			}
 		}
-		for _, page := range pages {
-			for {
-				for _, r := range page.Records {
-					notePerson(found, r)
-				}
-				if page.Next == "" {
-					break
-				}
-				if page, err = e.cfg.Org.Query(ctx, "", salesforce.QueryOptions{Next: page.Next}); err != nil {
-					return nil, err
-				}
+		first(found, r[personLead])
+		first(found, r[personContact])
+		if lead, _ := r[relation(personLead)].(map[string]any); lead != nil && r[personContact] == nil {
+			first(converted, lead["ConvertedContactId"])
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var follow []map[string]any
+	for _, who := range whos {
+		if id := converted[who]; found[who] == "" && id != "" && isContact(who) {
+			found[who] = id
+			follow = append(follow, map[string]any{"Id": id, personContact: who})
+		}
+	}
+	return found, e.followConversions(ctx, follow)
+}
+
+// followConversions sets the Contact of persons whose Lead was converted.
+func (e *Engine) followConversions(ctx context.Context, records []map[string]any) error {
+	for some := range slices.Chunk(records, rowsPerCall) {
+		results, err := e.cfg.Org.Update(ctx, personObject, some)
+		if err != nil && classOf(err) != salesforce.StopClass {
+			return err
+		}
+		for i, r := range results {
+			if r.Err != nil { // the touchpoint can be linked all the same
+				e.cfg.Log.Warn("the Contact of a converted Lead's person was not set", "person", some[i]["Id"], "err", r.Err)
 			}
 		}
 	}
-	return found, nil
+	return nil
 }
 
+// personQuery asks for the persons of Leads and Contacts, and for those of Leads that
+// were converted to one of the Contacts.
 func personQuery(whos []string) string {
 	var leads, contacts []string
 	for _, who := range whos {
@@ -86,24 +118,42 @@ func personQuery(whos []string) string {
 			leads = append(leads, salesforce.Quote(who))
 		}
 	}
-	var or []string
+	convertedTo := relation(personLead) + ".ConvertedContactId"
+	fields, or := "Id, "+personLead+", "+personContact, []string(nil)
 	if len(leads) > 0 {
 		or = append(or, personLead+" IN ("+strings.Join(leads, ",")+")")
 	}
 	if len(contacts) > 0 {
-		or = append(or, personContact+" IN ("+strings.Join(contacts, ",")+")")
+		fields += ", " + convertedTo
+		or = append(or, personContact+" IN ("+strings.Join(contacts, ",")+")", convertedTo+" IN ("+strings.Join(contacts, ",")+")")
 	}
-	return fmt.Sprintf("SELECT Id, %s, %s FROM %s WHERE %s ORDER BY CreatedDate, Id",
-		personLead, personContact, personObject, strings.Join(or, " OR "))
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY CreatedDate, Id", fields, personObject, strings.Join(or, " OR "))
 }
 
-func notePerson(found map[string]string, r salesforce.Record) {
-	id, _ := r["Id"].(string)
-	for _, field := range []string{personLead, personContact} {
-		if who, _ := r[field].(string); who != "" && found[who] == "" {
-			found[who] = id
+// queryMany runs queries, five to a call, and hands over every row of all their pages.
+func (e *Engine) queryMany(ctx context.Context, soqls []string, all bool, fn func(salesforce.Record) error) error {
+	for some := range slices.Chunk(soqls, collectionsPerCall) {
+		pages, err := e.cfg.Org.QueryMany(ctx, some, salesforce.QueryOptions{All: all})
+		if err != nil {
+			return err
+		}
+		for _, page := range pages {
+			for {
+				for _, r := range page.Records {
+					if err := fn(r); err != nil {
+						return err
+					}
+				}
+				if page.Next == "" {
+					break
+				}
+				if page, err = e.cfg.Org.Query(ctx, "", salesforce.QueryOptions{Next: page.Next}); err != nil {
+					return err
+				}
+			}
 		}
 	}
+	return nil
 }
 
 func isContact(who string) bool { return strings.HasPrefix(who, "003") }
@@ -119,17 +169,27 @@ func personRecord(who string) map[string]any {
 
 // link puts the person into a touchpoint's record: by id where it stands, by its key
 // where it is created in the same call, as null where there is none.
-func (e *Engine) link(record map[string]any, t store.Touchpoint, persons map[string]store.Person) {
-	p := persons[t.Who]
+func (e *Engine) link(record map[string]any, t store.Touchpoint, x *shipment) {
+	p := x.persons[t.Who]
 	switch {
 	case p.RecordID != "":
 		record[t.PersonField] = p.RecordID
 	case t.Who != "" && e.cfg.Persons == PersonsCreate:
-		record[relation(t.PersonField)] = map[string]any{personKey: store.CallKey(t.Who)}
+		record[e.relationOf(t.PersonField)] = map[string]any{personKey: store.CallKey(t.Who)}
 	default:
 		record[t.PersonField] = nil
 	}
 }
 
-// relation is the relationship name of a custom lookup.
+// relationOf is the relationship name of a lookup of the touchpoint, as described.
+func (e *Engine) relationOf(field string) string {
+	if e.schema != nil {
+		if f, ok := e.schema.Objects[e.cfg.TouchpointObject].Field(field); ok && f.RelationshipName != "" {
+			return f.RelationshipName
+		}
+	}
+	return relation(field)
+}
+
+// relation is the relationship name of a custom lookup, as a rule.
 func relation(field string) string { return strings.TrimSuffix(field, "__c") + "__r" }

@@ -2,11 +2,8 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -14,11 +11,24 @@ import (
 	"callpoint/sync/salesforce"
 )
 
-// restarts bounds how often one poll begins anew because the org lost its place.
-const restarts = 5
+const (
+	// restarts bounds how often one poll begins anew because the org lost its place.
+	restarts = 5
+	// minWindow is the narrowest span that a query is cut down to.
+	minWindow = time.Minute
+	// widenAfter is how many spans must go well before wider ones are tried again.
+	widenAfter = 16
+)
 
-// minWindow is the narrowest span that a query is cut down to.
-const minWindow = time.Minute
+// A reader is one poll on its way.
+type reader struct {
+	cursor store.Cursor
+	from   time.Time // where the present span begins; the cursor stays the overlap behind
+	seen   time.Time // what is stamped before was read by an earlier poll, unless it came late
+	asked  time.Time // the org's time when the poll began
+	good   int       // spans in a row that went well
+	pace   pace
+}
 
 // poll reads every Task that changed since the cursor, page by page. The cursor moves
 // with each page, so that a first run of months goes on where it was stopped.
@@ -31,88 +41,108 @@ func (e *Engine) poll(ctx context.Context, s *Summary) error {
 		start := e.cfg.Start.UTC().Truncate(time.Second)
 		cursor = store.Cursor{Since: start, Start: start}
 	}
+	r := &reader{cursor: cursor, from: cursor.Since, seen: cursor.Read, pace: pace{began: e.cfg.Now(), log: e.cfg.Log, now: e.cfg.Now}}
 	for tries := 0; ; {
-		more, err := e.pollWindow(ctx, &cursor, s)
-		switch class := salesforce.Classify(err); {
+		more, err := e.readSpan(ctx, r, s)
+		switch class := classOf(err); {
 		case err == nil && !more:
 			return nil
 		case err == nil:
+			e.widen(r)
 		case class == salesforce.RestartQuery && tries < restarts:
 			tries++
-			e.cfg.Log.Info("query locator expired: reading on from the cursor", "cursor", cursor.Since)
-		case class == salesforce.NarrowQuery && e.narrow(cursor):
+			r.from = r.cursor.Since
+			e.cfg.Log.Info("query locator expired: reading on from the cursor", "cursor", r.cursor.Since)
+		case class == salesforce.NarrowQuery && e.narrow(r):
 			e.cfg.Log.Warn("query is too large for the org: reading a shorter span", "span", e.window, "err", err)
 		default:
+			if class == salesforce.StopClass {
+				e.forgetSchema()
+			}
 			return fmt.Errorf("poll: %w", err)
 		}
 	}
 }
 
 // narrow halves the span of a query; false means that it is as short as it gets.
-func (e *Engine) narrow(c store.Cursor) bool {
+func (e *Engine) narrow(r *reader) bool {
 	if e.window == 0 {
-		e.window = e.now().Sub(c.Since)
+		e.window = e.now().Sub(r.from)
 	}
 	if e.window <= minWindow {
 		return false
 	}
-	e.window = max(minWindow, e.window/2)
+	e.window, r.good = max(minWindow, e.window/2), 0
 	return true
 }
 
-// pollWindow reads from the cursor to now, or to the end of a narrowed span; more says
-// that there is another span to read.
-func (e *Engine) pollWindow(ctx context.Context, c *store.Cursor, s *Summary) (more bool, err error) {
-	asked := e.now()
-	var until time.Time
-	if e.window > 0 && c.Since.Add(e.window).Before(asked) {
-		until = c.Since.Add(e.window).Truncate(time.Second)
+// widen tries a longer span again once enough of the present ones went well.
+func (e *Engine) widen(r *reader) {
+	if r.good++; r.good >= widenAfter {
+		e.window, r.good = 2*e.window, 0
 	}
-	soql := e.taskQuery(*c, until)
-	o := salesforce.QueryOptions{All: true}
-	read, began := 0, e.cfg.Now()
-	for first := true; ; first = false {
-		page, err := e.cfg.Org.Query(ctx, soql, o)
-		if err != nil {
+}
+
+// readSpan reads from r.from to now, or to the end of a narrowed span; more says that
+// there is another one to read.
+func (e *Engine) readSpan(ctx context.Context, r *reader, s *Summary) (more bool, err error) {
+	var until time.Time // zero: now
+	if e.window > 0 && r.from.Add(e.window).Before(e.now()) {
+		until = r.from.Add(e.window).Truncate(time.Second)
+	}
+	began := e.cfg.Now()
+	page, err := e.firstPage(ctx, r, until, s)
+	if err != nil {
+		return false, err
+	}
+	r.asked = e.hear(page.ServerTime, began)
+	for {
+		if err := e.applyPage(ctx, r, page, until, s); err != nil {
 			return false, err
 		}
-		if first {
-			asked = e.hear(page.ServerTime, began)
-		}
-		calls := make([]store.Call, 0, len(page.Records))
-		for _, r := range page.Records {
-			call, err := e.readTask(r)
-			if err != nil {
-				return false, err
-			}
-			calls = append(calls, call)
-		}
-		e.advance(c, page, asked, until)
-		e.step("page-read")
-		changed, err := e.cfg.Store.ApplyTasks(ctx, calls, *c)
-		if err != nil {
-			return false, err
-		}
-		e.step("page-stored")
-		s.TasksRead += len(calls)
-		s.TasksChanged += changed
-		if read += len(calls); page.Next != "" && read > 0 {
-			e.progress(read, page.Total, began)
-		}
+		r.pace.tell(len(page.Records), page, until.IsZero())
 		if page.Next == "" {
+			r.from = until
 			return !until.IsZero(), nil
 		}
-		o.Next = page.Next
+		if page, err = e.cfg.Org.Query(ctx, "", salesforce.QueryOptions{Next: page.Next}); err != nil {
+			return false, err
+		}
 	}
+}
+
+// firstPage begins a span. The same call asks for Tasks that the filter no longer fits:
+// one whose BizibleId was cleared would otherwise never be heard of again.
+func (e *Engine) firstPage(ctx context.Context, r *reader, until time.Time, s *Summary) (salesforce.Page, error) {
+	soqls := []string{e.taskQuery(r, until)}
+	if r.seen.IsZero() || !until.IsZero() {
+		return e.cfg.Org.Query(ctx, soqls[0], salesforce.QueryOptions{All: true})
+	}
+	soqls = append(soqls, e.leftQuery(r))
+	pages, err := e.cfg.Org.QueryMany(ctx, soqls, salesforce.QueryOptions{All: true})
+	if len(pages) != len(soqls) || !pages[0].Done && pages[0].Next == "" {
+		return salesforce.Page{}, firstError(err)
+	}
+	// The filter is the operator's: its opposite may be more than the org bears.
+	return pages[0], e.readLeft(ctx, r, pages[1], err, s)
+}
+
+// firstError is the first of joined errors: that of the query that matters.
+func firstError(err error) error {
+	var many interface{ Unwrap() []error }
+	if errors.As(err, &many) {
+		return many.Unwrap()[0]
+	}
+	return err
 }
 
 // taskQuery asks for Tasks in the order of their stamps. Stamps are whole seconds and
 // shared by many rows, so the bound is inclusive.
-func (e *Engine) taskQuery(c store.Cursor, until time.Time) string {
+func (e *Engine) taskQuery(r *reader, until time.Time) string {
 	var q strings.Builder
 	fmt.Fprintf(&q, "SELECT %s FROM Task WHERE (%s) AND CreatedDate >= %s AND SystemModstamp >= %s",
 		strings.Join(e.cfg.Settings.TaskFields(), ", "), e.cfg.TaskFilter,
-		salesforce.DateTime(c.Start), salesforce.DateTime(c.Since))
+		salesforce.DateTime(r.cursor.Start), salesforce.DateTime(r.from))
 	if !until.IsZero() {
 		fmt.Fprintf(&q, " AND SystemModstamp < %s", salesforce.DateTime(until))
 	}
@@ -138,56 +168,70 @@ func (e *Engine) hear(server, began time.Time) time.Time {
 	return server.Add(-now.Sub(began) - time.Second).UTC()
 }
 
-// advance moves the cursor over a page. Rows are ordered by their stamps, so after a
-// page all before its last row was read; but a row may become visible up to the
-// overlap after its stamp, so the cursor stays that far behind the query.
-func (e *Engine) advance(c *store.Cursor, page salesforce.Page, asked, until time.Time) {
-	bound := asked.Add(-e.cfg.Overlap)
-	if page.Next != "" {
-		last, ok := lastStamp(page.Records)
-		if !ok {
-			return
+// applyPage stores a page and moves the cursor over it, in one transaction. Rows are
+// ordered by their stamps, so after a page all before its last row was read; but a row
+// may become visible up to the overlap after its stamp, so the cursor stays that far
+// behind the query.
+func (e *Engine) applyPage(ctx context.Context, r *reader, page salesforce.Page, until time.Time, s *Summary) error {
+	var late, calls []store.Call
+	for _, record := range page.Records {
+		call, err := e.readTask(record)
+		if err != nil {
+			return err
 		}
-		until = last
+		if stamp, ok := stampOf(record); ok && stamp.Before(r.seen) {
+			late = append(late, call)
+		} else {
+			calls = append(calls, call)
+		}
 	}
-	if !until.IsZero() && until.Before(bound) {
-		bound = until
+	behind := r.asked.Add(-e.cfg.Overlap)
+	to := behind
+	if page.Next != "" {
+		var ok bool
+		if to, ok = stampOf(page.Records[len(page.Records)-1]); !ok {
+			to = r.cursor.Since
+		}
+	} else if !until.IsZero() {
+		to = until
+	} else {
+		r.cursor.Read = r.asked.Truncate(time.Second)
 	}
-	if bound = bound.Truncate(time.Second); bound.After(c.Since) {
-		c.Since = bound
+	if to.After(behind) {
+		to = behind
 	}
+	next := r.cursor
+	if to = to.Truncate(time.Second); to.After(next.Since) {
+		next.Since = to
+	}
+	e.step("page-read")
+	// What a poll reads again is mostly known; what is not known of it came late.
+	found, err := 0, error(nil)
+	if len(late) > 0 {
+		if len(calls) == 0 {
+			r.cursor = next
+		}
+		if found, err = e.cfg.Store.ApplyTasks(ctx, late, r.cursor); err != nil {
+			return err
+		}
+	}
+	changed := 0
+	if len(calls) > 0 || len(late) == 0 {
+		r.cursor = next
+		if changed, err = e.cfg.Store.ApplyTasks(ctx, calls, r.cursor); err != nil {
+			return err
+		}
+	}
+	e.step("page-stored")
+	s.TasksRead += len(page.Records)
+	s.TasksChanged += found + changed
+	s.LateRows += found
+	return e.saveBudget(ctx, unsavedCalls)
 }
 
-func lastStamp(records []salesforce.Record) (time.Time, bool) {
-	if len(records) == 0 {
-		return time.Time{}, false
-	}
-	stamp, _ := records[len(records)-1]["SystemModstamp"].(string)
+// stampOf is a row's SystemModstamp.
+func stampOf(r salesforce.Record) (time.Time, bool) {
+	stamp, _ := r["SystemModstamp"].(string)
 	t, err := time.Parse("2006-01-02T15:04:05.000Z0700", stamp)
 	return t.UTC(), err == nil
-}
-
-// readTask turns a row into a call. The hash is over what the query asked for, less
-// the stamp, which moves without a visible change.
-func (e *Engine) readTask(r salesforce.Record) (store.Call, error) {
-	hashed := maps.Clone(r)
-	delete(hashed, "SystemModstamp")
-	b, err := json.Marshal(hashed)
-	if err != nil {
-		return store.Call{}, err
-	}
-	call, err := e.cfg.Settings.ReadCall(r)
-	if err != nil {
-		return store.Call{}, err
-	}
-	sum := sha256.Sum256(b)
-	return store.Call{Call: call, Hash: hex.EncodeToString(sum[:16]), ReadAt: e.cfg.Now().UTC()}, nil
-}
-
-// progress tells of a long read: rows, rate, time left.
-func (e *Engine) progress(read, total int, began time.Time) {
-	took := e.cfg.Now().Sub(began)
-	rate := float64(read) / max(took.Seconds(), 0.001)
-	left := time.Duration(float64(total-read)/rate) * time.Second
-	e.cfg.Log.Info("reading tasks", "read", read, "of", total, "per_second", int(rate), "left", left.String())
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -33,23 +34,46 @@ type schema struct {
 }
 
 // learn describes the org's objects, or remembers what they were within the last day,
-// and fits the field map to them.
+// and fits the field map to them. While the org is away, what was known longer ago does.
 func (e *Engine) learn(ctx context.Context) error {
 	want := e.cfg.TouchpointObject + " " + e.cfg.ExternalID + " " + e.cfg.Persons
 	if e.schema != nil && e.cfg.Now().Sub(e.schema.At) < schemaAge {
 		return nil
 	}
 	var kept schema
-	if e.schema == nil {
-		ok, err := e.cfg.Store.State("schema", &kept)
-		if err != nil {
-			return err
-		}
-		if ok && kept.For == want && e.cfg.Now().Sub(kept.At).Abs() < schemaAge {
-			return e.fit(&kept)
-		}
+	ok, err := e.cfg.Store.State("schema", &kept)
+	if err != nil {
+		return err
 	}
-	fresh := schema{At: e.cfg.Now().UTC(), For: want, Objects: map[string]salesforce.Object{}}
+	known := ok && kept.For == want
+	if known && e.schema == nil && e.cfg.Now().Sub(kept.At).Abs() < schemaAge {
+		return e.fit(&kept)
+	}
+	fresh, err := e.describe(ctx, want)
+	switch class := classOf(err); {
+	case err == nil:
+	case known && (class == salesforce.Retry || class == salesforce.StopCalls):
+		e.cfg.Log.Debug("the org does not describe itself: its last description is believed", "err", err)
+		kept.At = time.Time{}
+		return e.fit(&kept)
+	default:
+		return err
+	}
+	if err := e.fit(fresh); err != nil {
+		return err
+	}
+	if err := e.cfg.Store.SetState(ctx, "schema", fresh); err != nil {
+		return err
+	}
+	if known && !reflect.DeepEqual(kept.Objects, fresh.Objects) {
+		e.cfg.Log.Info("the org's objects or permissions changed: what was refused is tried again")
+		_, err = e.retryAll(ctx)
+	}
+	return err
+}
+
+func (e *Engine) describe(ctx context.Context, want string) (*schema, error) {
+	fresh := &schema{At: e.cfg.Now().UTC(), For: want, Objects: map[string]salesforce.Object{}}
 	objects := []string{"Task", e.cfg.TouchpointObject}
 	if e.cfg.Persons != PersonsOff {
 		objects = append(objects, personObject)
@@ -57,14 +81,11 @@ func (e *Engine) learn(ctx context.Context) error {
 	for _, name := range objects {
 		o, err := e.cfg.Org.Describe(ctx, name)
 		if err != nil {
-			return fmt.Errorf("describe %s: %w", name, err)
+			return nil, fmt.Errorf("describe %s: %w", name, err)
 		}
 		fresh.Objects[name] = o
 	}
-	if err := e.fit(&fresh); err != nil {
-		return err
-	}
-	return e.cfg.Store.SetState(ctx, "schema", fresh)
+	return fresh, nil
 }
 
 // fit checks what callpoint cannot do without, and leaves out what it can.
@@ -116,8 +137,8 @@ func fieldInfo(o salesforce.Object) []mapping.FieldInfo {
 	return all
 }
 
-// forget makes the next cycle describe the org anew, because it said no to what it had described.
-func (e *Engine) forget() {
+// forgetSchema makes the next cycle describe the org anew, because it said no to what it had described.
+func (e *Engine) forgetSchema() {
 	if e.schema != nil {
 		e.schema.At = time.Time{}
 	}

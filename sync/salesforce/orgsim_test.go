@@ -155,7 +155,7 @@ func TestOrgRead(t *testing.T) {
 	}
 
 	before := org.Requests().APICalls
-	pages, err := c.QueryMany(context.Background(), []string{"SELECT Id FROM Lead", "SELECT Id FROM Nothing__c", "SELECT Naem FROM Lead", "SELECT Id FROM User"})
+	pages, err := c.QueryMany(context.Background(), []string{"SELECT Id FROM Lead", "SELECT Id FROM Nothing__c", "SELECT Naem FROM Lead", "SELECT Id FROM User"}, salesforce.QueryOptions{})
 	if len(pages[0].Records) != 1 || len(pages[3].Records) != 1 || salesforce.Classify(err) != salesforce.StopClass || org.Requests().APICalls != before+1 {
 		t.Errorf("QueryMany: %+v, %v, %d calls", pages, err, org.Requests().APICalls-before)
 	}

@@ -82,8 +82,12 @@ func (c *Client) Query(ctx context.Context, soql string, o QueryOptions) (Page, 
 
 // QueryMany reads the first pages of several queries, up to five in one API
 // call. Where a query fails its page is empty, and the error names it; the
-// other pages are good.
-func (c *Client) QueryMany(ctx context.Context, soqls []string) ([]Page, error) {
+// other pages are good. Of the options, All counts.
+func (c *Client) QueryMany(ctx context.Context, soqls []string, o QueryOptions) ([]Page, error) {
+	resource := "/query"
+	if o.All {
+		resource = "/queryAll"
+	}
 	pages := make([]Page, len(soqls))
 	var errs []error
 	var pending []int
@@ -94,7 +98,7 @@ func (c *Client) QueryMany(ctx context.Context, soqls []string) ([]Page, error) 
 		cl := &call{client: c, op: "query_many", method: http.MethodPost}
 		subs := make([]subrequest, len(pending))
 		for i, n := range pending {
-			subs[i] = subrequest{Method: http.MethodGet, URL: dataPath + queryURI("/query", soqls[n]), ReferenceID: "q" + strconv.Itoa(i)}
+			subs[i] = subrequest{Method: http.MethodGet, URL: dataPath + queryURI(resource, soqls[n]), ReferenceID: "q" + strconv.Itoa(i)}
 		}
 		answers, date, err := c.composite(ctx, cl, subs)
 		if err != nil {
@@ -108,9 +112,9 @@ func (c *Client) QueryMany(ctx context.Context, soqls []string) ([]Page, error) 
 		pending = nil
 	}
 	for i, soql := range soqls {
-		if strings.Contains(soql, reference) && len(queryURI("/query", soql)) <= longestURI {
+		if strings.Contains(soql, reference) && len(queryURI(resource, soql)) <= longestURI {
 			var err error
-			if pages[i], err = c.Query(ctx, soql, QueryOptions{}); err != nil {
+			if pages[i], err = c.Query(ctx, soql, QueryOptions{All: o.All}); err != nil {
 				errs = append(errs, fmt.Errorf("query %d of %d: %w", i+1, len(soqls), err))
 			}
 			continue

@@ -198,7 +198,7 @@ func TestQueryMany(t *testing.T) {
 		soqls = append(soqls, fmt.Sprintf("SELECT Id FROM Object%d", i))
 	}
 	soqls[2], soqls[4] = "SELECT Id FROM Nonsense", "SELECT Id FROM Task WHERE Bid__c = '@{q0.records[0].Id}'"
-	pages, err := s.client(t).QueryMany(context.Background(), soqls)
+	pages, err := s.client(t).QueryMany(context.Background(), soqls, QueryOptions{})
 	if e := mustError(t, err); e.Code != "INVALID_TYPE" || Classify(err) != StopClass {
 		t.Errorf("got %v", err)
 	}
@@ -224,7 +224,7 @@ func TestCompositeAnswersWithoutSense(t *testing.T) {
 		`{"compositeResponse":[{"body":{},"httpStatusCode":200,"referenceId":"q1"},{"body":{},"httpStatusCode":200,"referenceId":"q0"}]}`} {
 		s := newServer(t, answer(body))
 		c := s.client(t)
-		if _, err := c.QueryMany(context.Background(), []string{"a", "b"}); Classify(err) != Retry || mustError(t, err).Unknown {
+		if _, err := c.QueryMany(context.Background(), []string{"a", "b"}, QueryOptions{}); Classify(err) != Retry || mustError(t, err).Unknown {
 			t.Errorf("%s: %v", body, err)
 		}
 		results, err := c.Upsert(context.Background(), []Batch{batch("Lead", "a"), batch("Task", "b")})

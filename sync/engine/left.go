@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"callpoint/store"
+	"callpoint/sync/salesforce"
+)
+
+const (
+	// leftAtOnce is how many Tasks outside the filter a poll looks at. Where more changed,
+	// as in a mass update, the known Tasks are asked for by their ids instead.
+	leftAtOnce = 2000
+	// sweepEvery is how often that is done at most.
+	sweepEvery = time.Hour
+)
+
+// leftQuery asks which Tasks outside the filter changed.
+func (e *Engine) leftQuery(r *reader) string {
+	return fmt.Sprintf("SELECT Id FROM Task WHERE (NOT (%s)) AND CreatedDate >= %s AND SystemModstamp >= %s LIMIT %d",
+		e.cfg.TaskFilter, salesforce.DateTime(r.cursor.Start), salesforce.DateTime(r.from), leftAtOnce)
+}
+
+// readLeft reads those of the Tasks outside the filter that are known as calls.
+func (e *Engine) readLeft(ctx context.Context, r *reader, page salesforce.Page, err error, s *Summary) error {
+	if err != nil || len(page.Records) >= leftAtOnce || page.Next != "" {
+		switch classOf(err) {
+		case salesforce.StopCalls, salesforce.Canceled, salesforce.Retry:
+			return err
+		}
+		return e.sweepLater(ctx, r.from)
+	}
+	ids := make([]string, len(page.Records))
+	for i, record := range page.Records {
+		ids[i], _ = record["Id"].(string)
+	}
+	known, err := e.cfg.Store.Known(ids)
+	if err != nil || len(known) == 0 {
+		return err
+	}
+	changed, _, err := e.readByID(ctx, known, time.Time{})
+	s.TasksChanged += changed
+	return err
+}
+
+// sweepLater remembers that known Tasks must be asked for, for changes since then.
+func (e *Engine) sweepLater(ctx context.Context, since time.Time) error {
+	var due time.Time
+	if ok, err := e.cfg.Store.State("sweep", &due); err != nil || ok && !due.IsZero() {
+		return err
+	}
+	e.cfg.Log.Info("many Tasks changed that are no calls: known calls are looked through within the hour", "since", since)
+	return e.cfg.Store.SetState(ctx, "sweep", since)
+}
+
+// sweep asks for every known Task that changed since a poll could not tell, at most once
+// an hour.
+func (e *Engine) sweep(ctx context.Context, s *Summary) error {
+	var since, last time.Time
+	if ok, err := e.cfg.Store.State("sweep", &since); err != nil || !ok || since.IsZero() {
+		return err
+	}
+	if _, err := e.cfg.Store.State("swept", &last); err != nil || e.now().Sub(last) < sweepEvery {
+		return err
+	}
+	began := e.now()
+	err := e.cfg.Store.EachTaskID(func(ids []string) error {
+		changed, _, err := e.readByID(ctx, ids, since)
+		s.TasksChanged += changed
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look through known tasks: %w", err)
+	}
+	// In this order: a crash between the two sweeps once more.
+	if err := e.cfg.Store.SetState(ctx, "swept", began); err != nil {
+		return err
+	}
+	return e.cfg.Store.SetState(ctx, "sweep", time.Time{})
+}
+
+// readByID reads Tasks by their ids, deleted and archived ones too, and stores what
+// changed. It says which of them the org holds no more; with since, which of them were
+// not changed is not known, and none is missing.
+func (e *Engine) readByID(ctx context.Context, ids []string, since time.Time) (changed int, missing []string, err error) {
+	var soqls []string
+	for some := range slices.Chunk(ids, idsPerQuery) {
+		soqls = append(soqls, e.byIDQuery(some, since))
+	}
+	standing := map[string]bool{}
+	var calls []store.Call
+	err = e.queryMany(ctx, soqls, true, func(record salesforce.Record) error {
+		call, err := e.readTask(record)
+		calls = append(calls, call)
+		standing[call.TaskID] = true
+		return err
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(calls) > 0 {
+		if changed, err = e.cfg.Store.ApplyCalls(ctx, calls); err != nil {
+			return 0, nil, err
+		}
+	}
+	if since.IsZero() {
+		missing = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return standing[id] })
+	}
+	return changed, missing, nil
+}
+
+func (e *Engine) byIDQuery(ids []string, since time.Time) string {
+	quoted := make([]string, len(ids))
+	for i, id := range ids {
+		quoted[i] = salesforce.Quote(id)
+	}
+	soql := fmt.Sprintf("SELECT %s FROM Task WHERE Id IN (%s)", strings.Join(e.cfg.Settings.TaskFields(), ", "), strings.Join(quoted, ","))
+	if !since.IsZero() {
+		soql += " AND SystemModstamp >= " + salesforce.DateTime(since)
+	}
+	return soql
+}
