@@ -43,6 +43,15 @@ func (c *clock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
+// set moves the clock on to a time after noon, when every test begins.
+func (c *clock) set(after time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = noon.Add(after)
+}
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
 // A rig is a simulated org behind HTTP, and an engine with a real client and a real store.
 type rig struct {
 	t      testing.TB
@@ -51,6 +60,7 @@ type rig struct {
 	url    string
 	path   string
 	log    *bytes.Buffer
+	calls  int // made so far
 	change []func(*engine.Config, *salesforce.Config)
 
 	store  *store.Store
@@ -61,7 +71,7 @@ type rig struct {
 // newRig makes one; change adjusts the configuration each time that the store is opened.
 func newRig(t testing.TB, oc orgsim.Config, change ...func(*engine.Config, *salesforce.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, clock: &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, path: filepath.Join(t.TempDir(), "s.db"),
+	r := &rig{t: t, clock: &clock{at: noon}, path: filepath.Join(t.TempDir(), "s.db"),
 		log: &bytes.Buffer{}, change: change}
 	oc.Now = r.clock.now
 	r.org = orgsim.New(oc)
@@ -160,7 +170,8 @@ func (r *rig) lead(name string) string {
 // call creates a Task of a visitor's call, an hour ago.
 func (r *rig) call(visitor, who string, more ...map[string]any) string {
 	r.t.Helper()
-	fields := map[string]any{"Subject": "Call", "Type": "Call", "TaskSubtype": "Call", "CallType": "Inbound", "Status": "Completed",
+	r.calls++
+	fields := map[string]any{"Subject": fmt.Sprint("Call ", r.calls), "Type": "Call", "TaskSubtype": "Call", "CallType": "Inbound", "Status": "Completed",
 		"bizible2__Bizible_Touchpoint_Date__c": r.clock.now().Add(-time.Hour).Format("2006-01-02T15:04:05Z")}
 	if visitor != "" {
 		fields["bizible2__BizibleId__c"] = visitor
@@ -224,6 +235,10 @@ func (r *rig) standing() map[string]map[string]any {
 	r.t.Helper()
 	all := map[string]map[string]any{}
 	who := map[any]string{}
+	subject := map[any]any{} // Tasks are told apart by their subjects: ids depend on what was made before
+	for _, task := range r.org.Records("Task") {
+		subject[task["Id"]] = task["Subject"]
+	}
 	for _, p := range r.org.Records(person) {
 		key := fmt.Sprintf("person of %v %v", p["bizible2__Lead__c"], p["bizible2__Contact__c"])
 		if all[key] != nil {
@@ -232,13 +247,14 @@ func (r *rig) standing() map[string]map[string]any {
 		who[p["Id"]], all[key] = key, map[string]any{uniqueID: p[uniqueID]}
 	}
 	for _, rec := range r.org.Records(touchpoint) {
-		key := fmt.Sprint(rec[uniqueID])
+		id := strings.TrimPrefix(fmt.Sprint(rec[uniqueID]), "callpoint_")
+		key := fmt.Sprintf("touchpoint of %v", subject[id])
 		if all[key] != nil {
-			r.t.Errorf("two touchpoints: %s", key)
+			r.t.Errorf("two: %s", key)
 		}
 		all[key] = map[string]any{}
 		for name, v := range rec {
-			if strings.HasPrefix(name, "bizible2__") {
+			if strings.HasPrefix(name, "bizible2__") && v != id && name != uniqueID {
 				all[key][name] = v
 			}
 		}

@@ -19,13 +19,13 @@ const (
 	sweepEvery = time.Hour
 )
 
-// leftQuery asks which Tasks outside the filter changed.
+// leftQuery asks for Tasks outside the filter that changed.
 func (e *Engine) leftQuery(r *reader) string {
-	return fmt.Sprintf("SELECT Id FROM Task WHERE (NOT (%s)) AND CreatedDate >= %s AND SystemModstamp >= %s LIMIT %d",
-		e.cfg.TaskFilter, salesforce.DateTime(r.cursor.Start), salesforce.DateTime(r.from), leftAtOnce)
+	return fmt.Sprintf("SELECT %s FROM Task WHERE (NOT (%s)) AND CreatedDate >= %s AND SystemModstamp >= %s LIMIT %d",
+		strings.Join(e.cfg.Settings.TaskFields(), ", "), e.cfg.TaskFilter, salesforce.DateTime(r.cursor.Start), salesforce.DateTime(r.from), leftAtOnce)
 }
 
-// readLeft reads those of the Tasks outside the filter that are known as calls.
+// readLeft stores those of the Tasks outside the filter that are known as calls.
 func (e *Engine) readLeft(ctx context.Context, r *reader, page salesforce.Page, err error, s *Summary) error {
 	if err != nil || len(page.Records) >= leftAtOnce || page.Next != "" {
 		switch classOf(err) {
@@ -42,7 +42,19 @@ func (e *Engine) readLeft(ctx context.Context, r *reader, page salesforce.Page, 
 	if err != nil || len(known) == 0 {
 		return err
 	}
-	changed, _, err := e.readByID(ctx, known, time.Time{})
+	var calls []store.Call
+	for i, record := range page.Records {
+		if !slices.Contains(known, ids[i]) {
+			continue
+		}
+		call, err := e.readTask(record)
+		if err != nil {
+			return err
+		}
+		calls = append(calls, call)
+	}
+	changed, err := e.cfg.Store.ApplyCalls(ctx, calls)
+	s.TasksRead += len(calls)
 	s.TasksChanged += changed
 	return err
 }
