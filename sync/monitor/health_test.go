@@ -32,8 +32,9 @@ func (o downOrg) Login(context.Context) (salesforce.Identity, error) {
 // bench is a server on a clock that tests set.
 type bench struct {
 	*Server
-	store *store.Store
-	now   time.Time
+	store  *store.Store
+	budget *engine.Budget
+	now    time.Time
 }
 
 func newBench(t *testing.T, loginErr error) *bench {
@@ -49,13 +50,22 @@ func newBench(t *testing.T, loginErr error) *bench {
 	})
 	b := &bench{store: st, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return b.now }
+	b.budget = engine.NewBudget(100, 0.1, clock)
 	e, err := engine.New(engine.Config{Store: st, Org: downOrg{err: loginErr}, Settings: mapping.Default(), Now: clock,
+		Budget:  b.budget,
 		OnCycle: func(r engine.Report) { b.Cycle(r) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Server = New(Config{Store: st, Engine: e, Interval: time.Minute, Now: clock, Log: slog.New(slog.DiscardHandler)})
 	return b
+}
+
+// spend makes so many API calls.
+func (b *bench) spend(n int) {
+	for range n {
+		b.budget.Note(salesforce.CallInfo{Counted: true})
+	}
 }
 
 func (b *bench) get(path string) (int, string) {
@@ -87,6 +97,8 @@ func TestStateTable(t *testing.T) {
 		{"Salesforce down for longer than the limit", down, func(b *bench) { b.history.Success = b.now.Add(-6 * time.Minute) }, on, on, off, Failing, "poll_age", "no complete cycle for 6 min"},
 		{"login refused", refused, nil, on, on, off, Failing, "login", "Salesforce refuses these credentials"},
 		{"API quota gone", limit, nil, on, on, off, Failing, "api_budget", "used up"},
+		{"API budget nearly spent", nil, func(b *bench) { b.spend(80) }, on, on, on, Degraded, "api_budget", "80 of its 100 calls"},
+		{"API budget spent", nil, func(b *bench) { b.spend(100) }, on, on, off, Failing, "api_budget", "paused until"},
 		{"store full", nil, func(b *bench) { b.facts.writable = errors.New("no space left on device") }, on, off, off, Failing, "store", "no space left"},
 		{"store stuck", nil, func(b *bench) { b.facts.at = b.now.Add(-2 * time.Minute) }, off, off, off, Failing, "store", "not answered for 2 min"},
 		{"loop stuck", nil, func(b *bench) { b.now = b.now.Add(6 * time.Minute); b.facts.at = b.now }, off, on, off, Failing, "poll_age", "no complete cycle for 6 min"},
@@ -145,7 +157,8 @@ func TestStateTable(t *testing.T) {
 					t.Errorf("%s is %s as well: %s", check.Name, check.Status, check.Detail)
 				}
 			}
-			// What passes, passes from health.
+			// What passes, passes from health; a day later the calls no longer count.
+			b.now = b.now.Add(30 * time.Hour)
 			b.facts, b.history = facts{at: b.now, probed: true}, history{}
 			b.Cycle(engine.Report{At: b.now})
 			if h := b.Health(); h.Status != OK {

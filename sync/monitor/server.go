@@ -28,9 +28,7 @@ type Config struct {
 	Log      *slog.Logger
 	Build    Build
 
-	Collected func() Collected        // what came in; nil: nothing is collected here
-	Usage     func() Usage            // the org's API calls; nil: not known
-	Budget    func() (Status, string) // how the API budget stands; nil: not measured
+	Collected func() Collected // what came in; nil: nothing is collected here
 }
 
 // Build says what runs.
