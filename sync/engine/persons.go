@@ -39,12 +39,16 @@ func (e *Engine) knowPersons(ctx context.Context, due []store.Touchpoint, x *shi
 			unknown = append(unknown, who) // or refused before: somebody else may have made it since
 		}
 	}
-	found, err := e.lookUp(ctx, unknown)
+	found, busy, err := e.lookUp(ctx, unknown)
 	if err != nil {
 		return fmt.Errorf("look up persons: %w", err)
 	}
 	var keep []store.Person
 	for _, who := range unknown {
+		if busy[who] != nil {
+			x.refused[who] = busy[who]
+			delete(found, who)
+		}
 		p := store.Person{Who: who, RecordID: found[who]}
 		x.persons[who], x.fresh[who] = p, true
 		if p.RecordID != "" {
@@ -56,15 +60,16 @@ func (e *Engine) knowPersons(ctx context.Context, due []store.Touchpoint, x *shi
 
 // lookUp finds the persons that the org holds for these Leads and Contacts. Of several
 // the oldest created, then the lowest id, is the one. A Contact without a person gets
-// that of a Lead which was converted to it.
-func (e *Engine) lookUp(ctx context.Context, whos []string) (map[string]string, error) {
-	found := map[string]string{}
+// that of a Lead which was converted to it; busy are those whose person could not be
+// made theirs for now.
+func (e *Engine) lookUp(ctx context.Context, whos []string) (found map[string]string, busy map[string]*salesforce.Error, err error) {
+	found = map[string]string{}
 	converted := map[string]string{} // by Contact: the person of a Lead that became it
 	var soqls []string
 	for part := range slices.Chunk(whos, idsPerQuery) {
 		soqls = append(soqls, personQuery(part))
 	}
-	err := e.queryMany(ctx, soqls, false, func(r salesforce.Record) error {
+	err = e.queryMany(ctx, soqls, false, func(r salesforce.Record) error {
 		id, _ := r["Id"].(string)
 		first := func(m map[string]string, who any) {
 			if w, _ := who.(string); w != "" && m[w] == "" {
@@ -79,7 +84,7 @@ func (e *Engine) lookUp(ctx context.Context, whos []string) (map[string]string, 
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var follow []map[string]any
 	for _, who := range whos {
@@ -88,23 +93,29 @@ func (e *Engine) lookUp(ctx context.Context, whos []string) (map[string]string, 
 			follow = append(follow, map[string]any{"Id": id, personContact: who})
 		}
 	}
-	return found, e.followConversions(ctx, follow)
+	busy, err = e.followConversions(ctx, follow)
+	return found, busy, err
 }
 
-// followConversions sets the Contact of persons whose Lead was converted.
-func (e *Engine) followConversions(ctx context.Context, records []map[string]any) error {
+// followConversions sets the Contact of persons whose Lead was converted. What may pass
+// is given back, by Contact: once the person is remembered nobody would try it again.
+func (e *Engine) followConversions(ctx context.Context, records []map[string]any) (busy map[string]*salesforce.Error, err error) {
+	busy = map[string]*salesforce.Error{}
 	for some := range slices.Chunk(records, rowsPerCall) {
 		results, err := e.cfg.Org.Update(ctx, personObject, some)
 		if err != nil && classOf(err) != salesforce.StopClass {
-			return err
+			return nil, err
 		}
 		for i, r := range results {
-			if r.Err != nil { // the touchpoint can be linked all the same
+			if r.Err != nil && classOf(r.Err) == salesforce.Retry {
+				who, _ := some[i][personContact].(string)
+				busy[who] = r.Err
+			} else if r.Err != nil { // the touchpoint can be linked all the same
 				e.cfg.Log.Warn("the Contact of a converted Lead's person was not set", "person", some[i]["Id"], "err", r.Err)
 			}
 		}
 	}
-	return nil
+	return busy, nil
 }
 
 // personQuery asks for the persons of Leads and Contacts, and for those of Leads that

@@ -1,0 +1,319 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"callpoint/sync/orgsim"
+	"callpoint/sync/salesforce"
+)
+
+// simOrg is engine.Org over the simulated org's own HTTP handler, without a socket:
+// sockets do not work on virtual time. It repeats nothing, so that the engine alone has
+// to cope with what goes wrong.
+type simOrg struct {
+	org   *orgsim.Org
+	token string
+	// between runs before and after every request: others act there, or the process dies.
+	between func(when string)
+	// sent hears of every request and its answer.
+	sent func(line string)
+}
+
+const simData = "/services/data/v62.0"
+
+// do carries out one request; a session that ended is renewed once.
+func (o *simOrg) do(ctx context.Context, op, object, method, path string, body any) ([]byte, http.Header, error) {
+	for renewed := false; ; renewed = true {
+		if o.token == "" {
+			if err := o.login(ctx); err != nil {
+				return nil, nil, err
+			}
+		}
+		answer, header, err := o.once(ctx, op, object, method, path, body)
+		var e *salesforce.Error
+		if renewed || !errors.As(err, &e) || e.Status != http.StatusUnauthorized {
+			return answer, header, err
+		}
+		o.token = ""
+	}
+}
+
+func (o *simOrg) login(ctx context.Context) error {
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {orgsim.DefaultClientID}, "client_secret": {orgsim.DefaultClientSecret}}
+	answer, _, err := o.once(ctx, "login", "", http.MethodPost, "/services/oauth2/token", form)
+	if err != nil {
+		return err
+	}
+	var granted struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal(answer, &granted); err != nil {
+		return err
+	}
+	o.token = granted.Token
+	return nil
+}
+
+func (o *simOrg) once(ctx context.Context, op, object, method, path string, body any) (_ []byte, _ http.Header, err error) {
+	var raw []byte
+	contentType := "application/json"
+	if form, ok := body.(url.Values); ok {
+		raw, contentType = []byte(form.Encode()), "application/x-www-form-urlencoded"
+	} else if body != nil {
+		if raw, err = json.Marshal(body); err != nil {
+			return nil, nil, err
+		}
+	}
+	req := httptest.NewRequest(method, "https://sim.example"+path, bytes.NewReader(raw)).WithContext(ctx)
+	req.Header.Set("Content-Type", contentType)
+	if o.token != "" {
+		req.Header.Set("Authorization", "Bearer "+o.token)
+	}
+	o.between("before " + op)
+	w := httptest.NewRecorder()
+	cut := o.serve(w, req)
+	o.sent(fmt.Sprintf("%s %s %s -> %d %v %s", method, path, raw, w.Code, cut, w.Body))
+	o.between("after " + op)
+	write := method != http.MethodGet && op != "login" && op != "query_many"
+	e := &salesforce.Error{Op: op, Object: object, Method: method, Unknown: write}
+	if cut {
+		e.Err = io.ErrUnexpectedEOF
+		return nil, nil, e
+	}
+	if w.Code >= 200 && w.Code <= 299 && json.Valid(w.Body.Bytes()) {
+		return w.Body.Bytes(), w.Header(), nil
+	}
+	simRefusal(e, w.Code, w.Body.Bytes())
+	e.Unknown = write && w.Code >= 500
+	return nil, nil, e
+}
+
+// serve reports whether the connection was cut.
+func (o *simOrg) serve(w http.ResponseWriter, r *http.Request) (cut bool) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			cut = true
+		default:
+			panic(p)
+		}
+	}()
+	o.org.ServeHTTP(w, r)
+	return false
+}
+
+// simRefusal reads an error body: an array, or OAuth's object.
+func simRefusal(e *salesforce.Error, status int, body []byte) {
+	e.Status = status
+	var many []struct{ ErrorCode, StatusCode, Message string }
+	if json.Unmarshal(body, &many) == nil && len(many) > 0 {
+		e.Code, e.Message = many[0].ErrorCode+many[0].StatusCode, many[0].Message
+		return
+	}
+	var one struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &one) == nil {
+		e.Code = one.Error
+	}
+}
+
+func (o *simOrg) Login(ctx context.Context) (salesforce.Identity, error) {
+	if o.token == "" {
+		if err := o.login(ctx); err != nil {
+			return salesforce.Identity{}, err
+		}
+	}
+	return salesforce.Identity{OrgID: o.org.OrgID(), UserID: o.org.UserID()}, nil
+}
+
+func (o *simOrg) Query(ctx context.Context, soql string, q salesforce.QueryOptions) (salesforce.Page, error) {
+	path, op := simData+"/query?q="+url.QueryEscape(soql), "query"
+	if q.All {
+		path = simData + "/queryAll?q=" + url.QueryEscape(soql)
+	}
+	if q.Next != "" {
+		path, op = q.Next, "query_more"
+	}
+	answer, header, err := o.do(ctx, op, "", http.MethodGet, path, nil)
+	if err != nil {
+		return salesforce.Page{}, err
+	}
+	return simPage(answer, header)
+}
+
+func simPage(body []byte, header http.Header) (p salesforce.Page, err error) {
+	var answer struct {
+		TotalSize      int
+		Done           bool
+		NextRecordsURL string
+		Records        []salesforce.Record
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return p, err
+	}
+	for _, r := range answer.Records {
+		delete(r, "attributes")
+	}
+	p = salesforce.Page{Records: answer.Records, Total: answer.TotalSize, Next: answer.NextRecordsURL, Done: answer.Done}
+	p.ServerTime, _ = http.ParseTime(header.Get("Date"))
+	return p, nil
+}
+
+type simSub struct {
+	Method      string `json:"method"`
+	URL         string `json:"url"`
+	ReferenceID string `json:"referenceId"`
+	Body        any    `json:"body,omitempty"`
+}
+
+type simSubAnswer struct {
+	Body           json.RawMessage
+	HTTPStatusCode int
+}
+
+func (o *simOrg) composite(ctx context.Context, op string, subs []simSub) ([]simSubAnswer, http.Header, error) {
+	for i := range subs {
+		subs[i].ReferenceID = "s" + strconv.Itoa(i)
+	}
+	raw, header, err := o.do(ctx, op, "", http.MethodPost, simData+"/composite", map[string]any{"compositeRequest": subs})
+	if err != nil {
+		return nil, nil, err
+	}
+	var answer struct{ CompositeResponse []simSubAnswer }
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return nil, nil, err
+	}
+	return answer.CompositeResponse, header, nil
+}
+
+func (o *simOrg) QueryMany(ctx context.Context, soqls []string, q salesforce.QueryOptions) ([]salesforce.Page, error) {
+	subs := make([]simSub, len(soqls))
+	for i, soql := range soqls {
+		subs[i] = simSub{Method: http.MethodGet, URL: simData + map[bool]string{true: "/queryAll", false: "/query"}[q.All] + "?q=" + url.QueryEscape(soql)}
+	}
+	answers, header, err := o.composite(ctx, "query_many", subs)
+	if err != nil {
+		return nil, err
+	}
+	pages := make([]salesforce.Page, len(answers))
+	for i, a := range answers {
+		if a.HTTPStatusCode != http.StatusOK {
+			e := &salesforce.Error{Op: "query_many", Method: http.MethodGet}
+			simRefusal(e, a.HTTPStatusCode, a.Body)
+			return nil, e
+		}
+		if pages[i], err = simPage(a.Body, header); err != nil {
+			return nil, err
+		}
+	}
+	return pages, nil
+}
+
+func (o *simOrg) Upsert(ctx context.Context, batches []salesforce.Batch) ([][]salesforce.Result, error) {
+	results := make([][]salesforce.Result, len(batches))
+	subs := make([]simSub, len(batches))
+	for i, b := range batches {
+		rows := make([]map[string]any, len(b.Records))
+		for j, r := range b.Records {
+			rows[j] = maps.Clone(r)
+			rows[j]["attributes"] = map[string]string{"type": b.Object}
+		}
+		subs[i] = simSub{Method: http.MethodPatch, URL: simData + "/composite/sobjects/" + b.Object + "/" + b.ExternalID,
+			Body: map[string]any{"allOrNone": false, "records": rows}}
+	}
+	if len(subs) == 1 {
+		answer, _, err := o.do(ctx, "upsert", batches[0].Object, http.MethodPatch, subs[0].URL, subs[0].Body)
+		if err != nil {
+			return nil, err
+		}
+		results[0], err = simRows(answer, batches[0].Object, batches[0].ExternalID)
+		return results, err
+	}
+	answers, _, err := o.composite(ctx, "upsert", subs)
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range answers {
+		b := batches[i]
+		if a.HTTPStatusCode == http.StatusOK {
+			if results[i], err = simRows(a.Body, b.Object, b.ExternalID); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		e := &salesforce.Error{Op: "upsert", Object: b.Object, ExternalID: b.ExternalID, Method: http.MethodPatch}
+		simRefusal(e, a.HTTPStatusCode, a.Body)
+		results[i] = make([]salesforce.Result, len(b.Records))
+		for j := range results[i] {
+			results[i][j].Err = e
+		}
+	}
+	return results, nil
+}
+
+func simRows(body []byte, object, key string) ([]salesforce.Result, error) {
+	var rows []struct {
+		ID               string
+		Success, Created bool
+		Errors           []struct{ StatusCode, Message string }
+	}
+	if err := json.Unmarshal(body, &rows); err != nil {
+		return nil, err
+	}
+	results := make([]salesforce.Result, len(rows))
+	for i, r := range rows {
+		results[i] = salesforce.Result{ID: r.ID, Created: r.Created}
+		if !r.Success {
+			results[i].Err = &salesforce.Error{Op: "upsert", Object: object, ExternalID: key, Code: r.Errors[0].StatusCode, Message: r.Errors[0].Message}
+		}
+	}
+	return results, nil
+}
+
+func (o *simOrg) Delete(ctx context.Context, ids []string) ([]salesforce.Result, error) {
+	answer, _, err := o.do(ctx, "delete", "", http.MethodDelete, simData+"/composite/sobjects?allOrNone=false&ids="+strings.Join(ids, ","), nil)
+	if err != nil {
+		return nil, err
+	}
+	results, err := simRows(answer, "", "")
+	for i := range results {
+		if e := results[i].Err; e != nil && e.Code == "ENTITY_IS_DELETED" {
+			results[i] = salesforce.Result{ID: ids[i]}
+		}
+	}
+	return results, err
+}
+
+func (o *simOrg) Describe(ctx context.Context, object string) (d salesforce.Object, err error) {
+	answer, _, err := o.do(ctx, "describe", object, http.MethodGet, simData+"/sobjects/"+object+"/describe", nil)
+	if err != nil {
+		return d, err
+	}
+	return d, json.Unmarshal(answer, &d)
+}
+
+func (o *simOrg) Update(ctx context.Context, object string, records []map[string]any) ([]salesforce.Result, error) {
+	rows := make([]map[string]any, len(records))
+	for i, r := range records {
+		rows[i] = maps.Clone(r)
+		rows[i]["attributes"] = map[string]string{"type": object}
+	}
+	answer, _, err := o.do(ctx, "update", object, http.MethodPatch, simData+"/composite/sobjects", map[string]any{"allOrNone": false, "records": rows})
+	if err != nil {
+		return nil, err
+	}
+	return simRows(answer, object, "")
+}

@@ -1,0 +1,172 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A simPlant is a mistake that can be made in one place: what stands there, and what
+// stands there instead when the mistake is planted.
+type simPlant struct {
+	scenario string // that must catch it
+	file     string
+	old, new string
+}
+
+// simPlants are the mistakes. The mutated files are compiled once; the environment says
+// which of them is alive, so that the same program with none is the control.
+var simPlants = map[string]simPlant{
+	"cursor before rows": {"die-at-page-read", "poll.go", `	e.step("page-read")`,
+		`	if planted("cursor before rows") {
+		if _, err := e.cfg.Store.ApplyTasks(ctx, nil, next); err != nil {
+			return err
+		}
+	}
+	e.step("page-read")`},
+	"strict bound": {"ties-across-pages", "poll.go", `	q.WriteString(" ORDER BY SystemModstamp, Id")`,
+		`	if planted("strict bound") {
+		strict := strings.ReplaceAll(q.String(), "SystemModstamp >=", "SystemModstamp >")
+		q.Reset()
+		q.WriteString(strict)
+	}
+	q.WriteString(" ORDER BY SystemModstamp, Id")`},
+	"no overlap": {"late-row", "poll.go", `	behind := r.asked.Add(-e.cfg.Overlap)`,
+		`	behind := r.asked.Add(-e.cfg.Overlap)
+	if planted("no overlap") {
+		behind = r.asked
+	}`},
+	"span ends with the cursor": {"narrow-spans", "poll.go", `			r.from = until`,
+		`			r.from = until
+			if planted("span ends with the cursor") {
+				r.from = r.cursor.Since
+			}`},
+	"stamp for a hash": {"edited-twice-in-a-second", "task.go", `	sum := sha256.Sum256(b)`,
+		`	if planted("stamp for a hash") {
+		b, _ = json.Marshal(r["SystemModstamp"])
+	}
+	sum := sha256.Sum256(b)`},
+	"no intent": {"die-before-outcome", "../../store/touchpoints.go", `			now.Sent, now.WrittenHash = true, ""`,
+		`			if planted("no intent") {
+				continue
+			}
+			now.Sent, now.WrittenHash = true, ""`},
+	"hash before the write": {"back-to-what-was-lost", "../../store/touchpoints.go", `			now.Sent, now.WrittenHash = true, ""`,
+		`			now.Sent, now.WrittenHash = true, ""
+			if planted("hash before the write") {
+				now.WrittenHash = now.Hash
+			}`},
+	"outcome lost": {"nothing-new", "../../store/touchpoints.go", `		if current && !old.Delete {
+			t.State = Written`, `		if planted("outcome lost") {
+			return nil
+		}
+		if current && !old.Delete {
+			t.State = Written`},
+	"equal content sent": {"equal-content", "../../store/touchpoints.go", `	if known && old.Hash == t.Hash && !old.Delete {`,
+		`	if planted("equal content sent") && old.State == Written {
+		old.Hash, old.WrittenHash = "", ""
+	}
+	if known && old.Hash == t.Hash && !old.Delete {`},
+	"retry forgotten": {"locked-row", "../../store/touchpoints.go", `		t.Attempts++
+	}`, `		t.Attempts++
+	}
+	if planted("retry forgotten") && t.State == Retrying {
+		t.State = Unchanged
+	}`},
+	"generation ignored": {"event-during-resolve", "../../store/touchpoints.go", `!bytes.Equal(mark, generation(r.Journey.Generation)) {`,
+		`!bytes.Equal(mark, generation(r.Journey.Generation)) && !planted("generation ignored") {`},
+	"wake lost": {"hold-ends", "../../store/touchpoints.go", `	if !r.Result.Wake.IsZero() {`,
+		`	if !r.Result.Wake.IsZero() && !planted("wake lost") {`},
+	"late event not resolved": {"late-event", "../../store/events.go", `	return markDirty(a.tx, r.visitor)
+}`, `	if planted("late event not resolved") {
+		return nil
+	}
+	return markDirty(a.tx, r.visitor)
+}`},
+	"one visitor of two": {"id-corrected", "../../store/calls.go", `			if err := markDirty(tx, was); err != nil {`,
+		`			if planted("one visitor of two") {
+				// the visitor that the call was taken from
+			} else if err := markDirty(tx, was); err != nil {`},
+	"delete forgotten": {"task-deleted", "../../store/calls.go", `	journey := JourneyKey(c.Visitor, c.TaskID)
+	if known {`, `	if planted("delete forgotten") {
+		c.Deleted = false
+	}
+	journey := JourneyKey(c.Visitor, c.TaskID)
+	if known {`},
+	"busy person remembered": {"person-locked-at-conversion", "persons.go", `		if busy[who] != nil {`,
+		`		if busy[who] != nil && !planted("busy person remembered") {`},
+}
+
+// TestPlantedMistakesAreCaught: each scenario fails for the mistake that it was built for,
+// and passes without it.
+func TestPlantedMistakesAreCaught(t *testing.T) {
+	if testing.Short() || simRace {
+		t.Skip("compiles the engine anew; the tests without -race and -short do that")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	overlay := map[string]string{}
+	place := func(path, text string) {
+		mutated := filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(path, "../"), "/", "_"))
+		if err := os.WriteFile(mutated, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		overlay[abs] = mutated
+	}
+	files := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(simPlants)) {
+		p := simPlants[name]
+		if files[p.file] == "" {
+			b, err := os.ReadFile(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[p.file] = string(b)
+		}
+		if strings.Count(files[p.file], p.old) != 1 {
+			t.Fatalf("%s: %s does not hold once what is to be spoilt: the code changed, plant the mistake where it belongs now:\n%s", name, p.file, p.old)
+		}
+		files[p.file] = strings.Replace(files[p.file], p.old, p.new, 1)
+	}
+	for path, text := range files {
+		place(path, text)
+	}
+	const switchOn = "\n\nimport \"os\"\n\nfunc planted(name string) bool { return os.Getenv(\"PLANTED\") == name }\n"
+	place("planted.go", "package engine"+switchOn)
+	place("../../store/planted.go", "package store"+switchOn)
+	list, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spoilt := filepath.Join(dir, "spoilt.test")
+	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", spoilt, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	run := func(planted, scenario string) (string, error) {
+		c := exec.Command(spoilt, "-test.run", "^TestScenario$/^"+scenario+"$", "-test.v")
+		c.Env = append(os.Environ(), "PLANTED="+planted)
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := run("", "[^/]+"); err != nil || strings.Count(out, "--- PASS: TestScenario/") != len(simScenarios) {
+		t.Fatalf("control: nothing is planted, and yet: %v\n%s", err, out)
+	}
+	for name, p := range simPlants {
+		if out, err := run(name, p.scenario); err == nil || !strings.Contains(out, "--- FAIL: TestScenario/"+p.scenario) {
+			t.Errorf("%s: the scenario %s does not catch it: %v\n%s", name, p.scenario, err, out)
+		}
+	}
+}

@@ -1,0 +1,241 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callpoint/mapping"
+	"callpoint/sync/orgsim"
+)
+
+// simSeeds is how many seeds CI runs; SIM_SEEDS asks for more, SIM_SEED for one alone.
+const simSeeds = 200
+
+// TestSimulation lets hours to days of a hostile world go by, and then compares the org,
+// the store and an independent model of what should stand there.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	from, seeds := uint64(1), simSeeds
+	if n, err := strconv.Atoi(os.Getenv("SIM_SEEDS")); err == nil {
+		seeds = n
+	} else if testing.Short() || simRace {
+		seeds = 20
+	}
+	if n, err := strconv.ParseUint(os.Getenv("SIM_SEED"), 10, 64); err == nil {
+		from, seeds = n, 1
+	}
+	var all simTotals
+	t.Run("seeds", func(t *testing.T) {
+		for seed := from; seed < from+uint64(seeds); seed++ {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { all.add(simulate(t, seed)) })
+			})
+		}
+	})
+	t.Logf("%d seeds from %d: %d cycles, %d of them failed, %d crashes, %d calls, %d records stand, %s of virtual time",
+		seeds, from, all.cycles, all.failed, all.died, all.calls, all.records, all.virtual)
+	if seeds > 1 && (all.died == 0 || all.failed == 0 || all.records == 0) {
+		t.Error("the world was not hostile: nothing is proved")
+	}
+}
+
+// TestSimulationRepeats: a seed gives the same trace, or a failure could not be looked into.
+func TestSimulationRepeats(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1); seed <= 5; seed++ {
+		var hashes []string
+		for range 2 {
+			synctest.Test(t, func(t *testing.T) {
+				w := simulate(t, seed)
+				hashes = append(hashes, w.traceHash())
+			})
+		}
+		if hashes[0] != hashes[1] {
+			t.Errorf("seed %d: traces %v", seed, hashes)
+		}
+	}
+}
+
+// simulate runs one seed to its end. What the seed decides beside the actors: the length, the
+// clocks, the page size, the pause between cycles, and what becomes of deleted calls.
+func simulate(t *testing.T, seed uint64) *simWorld {
+	r := simRand(seed, 1000)
+	skew := time.Duration(r.IntN(600)-300) * time.Second
+	cfg := orgsim.Config{
+		Now: func() time.Time { return time.Now().Add(skew) }, PageSize: simPick(r, 2, 7, 2000), DailyLimit: 1 << 30,
+		TriggerCPUPerRecord: simPick(r, 0, 0, 700*time.Millisecond),
+	}
+	w := newSimWorld(t, seed, cfg)
+	w.settings.RetractDelete = r.IntN(2) == 0
+	w.restart()
+	w.populate(seed)
+	end := time.Now().Add(time.Duration(6+r.IntN(20)) * time.Hour)
+	interval := time.Duration(2+r.IntN(20)) * time.Minute
+	for time.Now().Before(end) {
+		if r.IntN(8) == 0 {
+			w.dieIn = 1 + r.IntN(15)
+		}
+		_, _ = w.cycle() // whatever it says, what counts stands in the org in the end
+		w.dieIn = 0
+		w.pass(interval + time.Duration(r.IntN(30000))*time.Millisecond)
+	}
+	w.settle()
+	w.compare()
+	return w
+}
+
+// settle ends the hostility and lets the engine come to rest in a successful cycle.
+func (w *simWorld) settle() {
+	w.t.Helper()
+	w.actors = nil
+	w.org.ClearFaults()
+	time.Sleep(10 * time.Minute) // what was late becomes visible
+	for range 60 {
+		s, err := w.cycle()
+		b, berr := w.store.Backlog()
+		if err == nil && berr == nil && s.Held == 0 && b.Due+b.Parked+b.Dirty == 0 {
+			return
+		}
+		time.Sleep(time.Hour) // what waits for a retry, or is parked, comes due within a day
+	}
+	s, err := w.cycle()
+	b, _ := w.store.Backlog()
+	w.t.Fatalf("no rest after 60 hours: %v, error %v, waiting %+v", s, err, b)
+}
+
+// compare holds org and store to the model, and to each other.
+func (w *simWorld) compare() {
+	w.t.Helper()
+	if problems, err := w.store.Check(); err != nil || len(problems) > 0 {
+		w.t.Errorf("store: %v %v", problems, err)
+	}
+	written := w.org.Requests().Written
+	if s, err := w.cycle(); err != nil || s.TouchpointsWritten != 0 || w.org.Requests().Written != written {
+		w.t.Errorf("at rest, a cycle writes: %+v %v", s, err)
+	}
+	got := map[string]map[string]any{}
+	for _, r := range w.org.Records(orgsim.Touchpoint) {
+		key, _ := r["bizible2__UniqueId__c"].(string)
+		if got[key] != nil {
+			w.t.Errorf("%s stands twice", key)
+		}
+		got[key] = r
+	}
+	m := w.model
+	m.settings, m.delete, m.stands = w.settings, w.settings.RetractDelete, map[string]bool{}
+	for key := range got {
+		m.stands[key] = true
+	}
+	for _, id := range w.tasks {
+		if t, ok := w.org.Get("Task", id); ok {
+			m.tasks = append(m.tasks, t)
+		}
+	}
+	want := m.want()
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		w.compareRecord(key, want[key], got[key])
+		delete(got, key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(got)) {
+		w.t.Errorf("%s stands without a basis", key)
+	}
+	w.compareEvents()
+}
+
+func (w *simWorld) compareRecord(key string, want simWant, got map[string]any) {
+	w.t.Helper()
+	if got == nil {
+		if want.must || w.stood[key] {
+			w.t.Errorf("%s is missing; it stood before: %v", key, w.stood[key])
+		}
+		return
+	}
+	if !w.hadID[want.task] {
+		w.t.Errorf("%s stands, though its Task never had an id", key)
+	}
+	if want.fields == nil {
+		return // its Task is gone: the record stays as it was
+	}
+	for name, v := range want.fields {
+		is := got["bizible2__"+name+"__c"]
+		if at, ok := v.(time.Time); ok {
+			s, _ := is.(string)
+			v, is = at.Truncate(time.Second), any(nil)
+			if s != "" {
+				is = simTime(s).Truncate(time.Second)
+			}
+		}
+		if is == nil {
+			is = ""
+		}
+		if fmt.Sprint(is) != fmt.Sprint(v) {
+			w.t.Errorf("%s: %s = %v, want %v", key, name, is, v)
+		}
+	}
+	task, _ := w.org.Get("Task", want.task)
+	who, _ := task["WhoId"].(string)
+	w.comparePerson(key, who, got)
+	call, t, err := w.store.Call(want.task)
+	if err != nil || t == nil || t.RecordID != got["Id"] || call.TaskID != want.task {
+		w.t.Errorf("%s: store has %+v %v, the org record %v", key, t, err, got["Id"])
+	}
+}
+
+// comparePerson: a record belongs to the one person of its Task's Lead or Contact.
+func (w *simWorld) comparePerson(key, who string, got map[string]any) {
+	w.t.Helper()
+	linked, _ := got["bizible2__Bizible_Person__c"].(string)
+	if contact, _ := got["bizible2__Contact__c"].(string); strings.HasPrefix(who, "003") != (contact == who && who != "") {
+		w.t.Errorf("%s: contact %q, want that of %q", key, contact, who)
+	}
+	if who == "" {
+		if linked != "" {
+			w.t.Errorf("%s: linked to person %s, want none", key, linked)
+		}
+		return
+	}
+	var persons []string
+	for _, p := range w.org.Records(orgsim.Person) {
+		if p["bizible2__Lead__c"] == who || p["bizible2__Contact__c"] == who {
+			persons = append(persons, p["Id"].(string))
+		}
+	}
+	if len(persons) != 1 || persons[0] != linked {
+		w.t.Errorf("%s: linked to person %q, those of %s are %v", key, linked, who, persons)
+	}
+}
+
+// compareEvents: what was acknowledged is in the store.
+func (w *simWorld) compareEvents() {
+	w.t.Helper()
+	journeys := map[string]map[string]bool{}
+	for _, e := range w.model.events {
+		if journeys[e.Visitor] == nil {
+			j, err := w.store.Journey(e.Visitor)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			journeys[e.Visitor] = map[string]bool{}
+			for _, stored := range j.Events {
+				journeys[e.Visitor][simEvent(stored)] = true
+			}
+		}
+		if !journeys[e.Visitor][simEvent(e)] {
+			w.t.Errorf("acknowledged, but not in the store: %+v", e)
+		}
+	}
+}
+
+func simEvent(e mapping.Event) string {
+	b, _ := json.Marshal(e)
+	return string(b)
+}

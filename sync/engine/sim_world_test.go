@@ -1,0 +1,387 @@
+package engine_test
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"callpoint/mapping"
+	"callpoint/store"
+	"callpoint/sync/engine"
+	"callpoint/sync/orgsim"
+)
+
+// simWorld is an org, a store and an engine on virtual time, with everybody who acts on
+// them. One goroutine carries all of it, in the order of the actors' due times; while a
+// cycle runs, the others act between its steps. That is what makes a seed repeat.
+type simWorld struct {
+	t        testing.TB
+	org      *orgsim.Org
+	wire     *simOrg
+	path     string // of the store
+	store    *store.Store
+	engine   *engine.Engine
+	settings *mapping.Settings
+	overlap  time.Duration
+
+	actors []*simActor
+	acting bool // an actor is at work, or time stands still
+	rng    *rand.Rand
+	began  time.Time
+	trace  hash.Hash
+	log    io.Writer // nil, or what goes into the trace, readable
+
+	dieIn  int               // points of a cycle until the process dies; 0 is never
+	dieAt  string            // or the name of the step
+	at     map[string]func() // what happens once at a step
+	died   int
+	points int // in this cycle
+	cycles int
+	failed int
+
+	model    simModel
+	tasks    []string
+	stood    map[string]bool
+	hadID    map[string]bool // Tasks that ever had an id
+	visitors []string
+	persons  []string // Leads and Contacts
+}
+
+// An actor acts when it is due, and says when it is due next. Each has random numbers of
+// its own, and no two are ever due at the same instant.
+type simActor struct {
+	lane time.Duration
+	rng  *rand.Rand
+	due  time.Time
+	act  func(*simActor) time.Duration
+}
+
+// simEndless is how many steps no cycle of these worlds needs.
+const simEndless = 20000
+
+// simCrash is the panic that stands for a killed process: nothing after it happens.
+type simCrash struct{}
+
+func simRand(seed uint64, stream int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(stream))) }
+
+func newSimWorld(t testing.TB, seed uint64, cfg orgsim.Config) *simWorld {
+	w := &simWorld{t: t, began: time.Now(), rng: simRand(seed, 0), trace: sha256.New(), settings: mapping.Default(), overlap: 10 * time.Minute,
+		stood: map[string]bool{}, hadID: map[string]bool{}}
+	if os.Getenv("SIM_LOG") != "" {
+		w.log = os.Stderr
+	}
+	w.org = orgsim.New(cfg)
+	w.wire = &simOrg{org: w.org, between: w.point, sent: w.note}
+	w.path = filepath.Join(simDir(t), "sim.db")
+	w.open()
+	t.Cleanup(func() { w.store.Close() })
+	return w
+}
+
+// simDir is in memory where that is possible: what a simulation proves has nothing to do
+// with fsync, which would take most of its time.
+func simDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "callpoint-sim-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// open starts the process: store and engine, which know nothing but the file.
+func (w *simWorld) open() {
+	s, err := store.Open(w.path, store.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.store, w.wire.token = s, ""
+	w.engine, err = engine.New(engine.Config{
+		Store: s, Org: w.wire, Settings: w.settings, Overlap: w.overlap, BatchSize: 25,
+		Start: time.Date(1999, 12, 1, 0, 0, 0, 0, time.UTC), TouchpointObject: orgsim.Touchpoint, ExternalID: "bizible2__UniqueId__c",
+		Persons: engine.PersonsCreate, Fingerprint: "sim", Rand: simRand(uint64(w.died), 1), AtStep: w.point,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// note adds a line to the trace, under the virtual time.
+func (w *simWorld) note(line string) {
+	fmt.Fprintln(w.trace, time.Now().UTC().UnixNano(), line)
+	if w.log != nil {
+		fmt.Fprintln(w.log, time.Now().UTC().Format("02 15:04:05.000"), line)
+	}
+}
+
+func (w *simWorld) traceHash() string { return hex.EncodeToString(w.trace.Sum(nil)[:8]) }
+
+// point is a place in a cycle where others may act, and the process may die.
+func (w *simWorld) point(name string) {
+	w.note(name)
+	if w.points++; w.points > simEndless {
+		w.t.Fatalf("after %d steps a cycle has not ended; the last one is %q", w.points, name)
+	}
+	if w.dieIn > 0 {
+		if w.dieIn--; w.dieIn == 0 {
+			panic(simCrash{})
+		}
+	}
+	if name == w.dieAt {
+		w.dieAt = ""
+		panic(simCrash{})
+	}
+	if act := w.at[name]; act != nil {
+		delete(w.at, name)
+		act()
+	}
+	if !w.acting && w.rng.IntN(4) == 0 {
+		w.pass(time.Duration(w.rng.IntN(20000)) * time.Millisecond)
+	}
+}
+
+// cycle runs one; a crash in it is followed by a restart.
+func (w *simWorld) cycle() (s engine.Summary, err error) {
+	w.cycles++
+	w.points = 0
+	defer func() {
+		switch p := recover(); p.(type) {
+		case nil:
+		case simCrash:
+			w.died++
+			w.note("the process dies")
+			w.restart()
+			err = context.Canceled
+		default:
+			panic(p)
+		}
+		if err != nil {
+			w.failed++
+		}
+		w.observe()
+	}()
+	s, err = w.engine.Cycle(context.Background())
+	w.note(fmt.Sprintf("cycle %+v %v", s, err))
+	return s, err
+}
+
+func (w *simWorld) restart() {
+	if err := w.store.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.dieIn, w.dieAt = 0, ""
+	w.open()
+}
+
+// observe remembers which records ever stood in the org.
+func (w *simWorld) observe() {
+	for _, r := range w.org.Records(orgsim.Touchpoint) {
+		if key, _ := r["bizible2__UniqueId__c"].(string); key != "" {
+			w.stood[key] = true
+		}
+	}
+}
+
+// join adds an actor, which is due after a while.
+func (w *simWorld) join(seed uint64, after time.Duration, act func(*simActor) time.Duration) {
+	a := &simActor{lane: time.Duration(len(w.actors)+1) * time.Microsecond, rng: simRand(seed, len(w.actors)+2), act: act}
+	a.schedule(after)
+	w.actors = append(w.actors, a)
+}
+
+func (a *simActor) schedule(after time.Duration) {
+	a.due = time.Now().Add(max(after, time.Millisecond)).Truncate(time.Millisecond).Add(a.lane)
+}
+
+// pass lets virtual time go by, in which the others act.
+func (w *simWorld) pass(d time.Duration) {
+	w.acting = true
+	defer func() { w.acting = false }()
+	until := time.Now().Add(d)
+	for {
+		var next *simActor
+		for _, a := range w.actors {
+			if !a.due.After(until) && (next == nil || a.due.Before(next.due)) {
+				next = a
+			}
+		}
+		if next == nil {
+			break
+		}
+		time.Sleep(time.Until(next.due))
+		next.schedule(next.act(next))
+	}
+	time.Sleep(time.Until(until))
+}
+
+// collect hands events and visits to the store; what it takes is acknowledged, and so
+// must be in the model.
+func (w *simWorld) collect(events []mapping.Event, visits []mapping.Visit) {
+	w.t.Helper()
+	repeated, err := w.store.Add(context.Background(), events, visits)
+	if err != nil {
+		w.t.Fatalf("store refuses events: %v", err)
+	}
+	w.note(fmt.Sprintf("collected %v %v, %d repeated", events, visits, repeated))
+	w.model.events = append(w.model.events, events...)
+	w.model.visits = append(w.model.visits, visits...)
+}
+
+func (w *simWorld) addEvent(e mapping.Event) {
+	w.t.Helper()
+	w.collect([]mapping.Event{e}, nil)
+}
+
+// call creates a Task, as the telephony vendor does.
+func (w *simWorld) call(visitor string, at time.Time, late time.Duration, fields map[string]any) string {
+	w.t.Helper()
+	all := map[string]any{"Subject": "Inbound call", "Type": "Call", "TaskSubtype": "Call", "CallType": "Inbound", "Status": "Completed"}
+	if !at.IsZero() {
+		all["bizible2__Bizible_Touchpoint_Date__c"] = simStamp(at)
+	}
+	if visitor != "" {
+		all["bizible2__BizibleId__c"] = visitor
+	}
+	for k, v := range fields {
+		all[k] = v
+	}
+	id, err := w.org.InsertLate("Task", all, late)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.note(fmt.Sprintf("task %s %v late %s", id, all, late))
+	w.tasks = append(w.tasks, id)
+	w.hadID[id] = visitor != ""
+	return id
+}
+
+func simStamp(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05Z") }
+
+// edit changes a Task, unless it was deleted meanwhile.
+func (w *simWorld) edit(id string, late time.Duration, fields map[string]any) {
+	err := w.org.UpdateLate("Task", id, fields, late)
+	w.note(fmt.Sprintf("edit %s %v late %s: %v", id, fields, late, err))
+	if v, _ := fields["bizible2__BizibleId__c"].(string); err == nil && v != "" {
+		w.hadID[id] = true
+	}
+}
+
+func (w *simWorld) remove(id string) {
+	w.note(fmt.Sprintf("delete %s: %v", id, w.org.Delete("Task", id)))
+}
+
+func (w *simWorld) lead(existing bool) string {
+	w.t.Helper()
+	id, err := w.org.Insert("Lead", map[string]any{"LastName": fmt.Sprint("Lead ", len(w.persons)), "Company": "Example"})
+	if err == nil && existing {
+		_, err = w.org.Insert(orgsim.Person, map[string]any{"Name": "known", "bizible2__Lead__c": id, "bizible2__UniqueId__c": "mm-" + id})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.persons = append(w.persons, id)
+	return id
+}
+
+// convert makes a Lead a Contact, and its Tasks with it.
+func (w *simWorld) convert(lead string) {
+	contact, err := w.org.Insert("Contact", map[string]any{"LastName": "of " + lead})
+	if err == nil {
+		err = w.org.Update("Lead", lead, map[string]any{"IsConverted": true, "ConvertedContactId": contact})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.note("convert " + lead + " to " + contact)
+	for _, id := range w.tasks {
+		if t, ok := w.org.Get("Task", id); ok && t["WhoId"] == lead && t["IsDeleted"] != true {
+			w.edit(id, 0, map[string]any{"WhoId": contact})
+		}
+	}
+}
+
+// view is a page view now.
+func simView(visitor, url, referrer string) mapping.Event {
+	return mapping.Event{Kind: mapping.View, Visitor: visitor, At: time.Now().UTC().Truncate(time.Millisecond), URL: url, Referrer: referrer}
+}
+
+const (
+	simOwn      = "https://www.shop.example/p0"
+	simGoogle   = "https://www.google.com/"
+	simLinkedIn = "https://www.linkedin.com/"
+	simSignIn   = "https://accounts.google.com/"
+	simPartner  = "https://news.partner.example/"
+)
+
+func simPick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
+
+// chance is true once in n times.
+func (a *simActor) chance(n int) bool { return a.rng.IntN(n) == 0 }
+
+// within is a random while below most.
+func (a *simActor) within(most time.Duration) time.Duration {
+	return time.Duration(a.rng.Int64N(int64(max(most, 1)))).Truncate(time.Millisecond)
+}
+
+// simQueue holds what is on its way to the collector, by when it arrives.
+type simQueue[T any] []struct {
+	at   time.Time
+	what T
+}
+
+func (q *simQueue[T]) put(at time.Time, what T) {
+	i := len(*q)
+	for i > 0 && (*q)[i-1].at.After(at) {
+		i--
+	}
+	*q = append(*q, struct {
+		at   time.Time
+		what T
+	}{})
+	copy((*q)[i+1:], (*q)[i:])
+	(*q)[i].at, (*q)[i].what = at, what
+}
+
+// take gives what has arrived by now.
+func (q *simQueue[T]) take() (all []T) {
+	for len(*q) > 0 && !(*q)[0].at.After(time.Now()) {
+		all = append(all, (*q)[0].what)
+		*q = (*q)[1:]
+	}
+	return all
+}
+
+func (q simQueue[T]) next(otherwise time.Duration) time.Duration {
+	if len(q) == 0 {
+		return otherwise
+	}
+	return cmp.Or(max(time.Until(q[0].at), 0), time.Millisecond)
+}
+
+// simTotals adds up worlds that run at the same time.
+type simTotals struct {
+	mu                                   sync.Mutex
+	cycles, failed, died, calls, records int
+	virtual                              time.Duration
+}
+
+func (s *simTotals) add(w *simWorld) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cycles += w.cycles
+	s.failed += w.failed
+	s.died += w.died
+	s.calls += len(w.tasks)
+	s.records += len(w.org.Records(orgsim.Touchpoint))
+	s.virtual += time.Since(w.began)
+}
