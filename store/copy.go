@@ -151,17 +151,18 @@ func copyRow(to *bolt.Bucket, name, k, v []byte) error {
 // wait for it.
 func (s *Store) catchUp(ctx context.Context, dst *bolt.DB) error {
 	for range 100 {
-		var keys map[string]struct{} // ours from then on
+		var keys map[string]struct{}
 		err := s.between(ctx, func() error {
-			if len(s.touched) > copyTail {
-				keys, s.touched = s.touched, map[string]struct{}{}
+			keys = s.touched
+			if len(keys) > copyTail {
+				s.touched = map[string]struct{}{}
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if keys == nil {
+		if len(keys) <= copyTail {
 			return dst.Sync()
 		}
 		if err := s.copyKeys(dst, keys); err != nil {
