@@ -151,18 +151,17 @@ func copyRow(to *bolt.Bucket, name, k, v []byte) error {
 // wait for it.
 func (s *Store) catchUp(ctx context.Context, dst *bolt.DB) error {
 	for range 100 {
-		var keys map[string]struct{}
+		var keys map[string]struct{} // ours from then on
 		err := s.between(ctx, func() error {
-			keys = s.touched
-			if len(keys) > copyTail {
-				s.touched = map[string]struct{}{}
+			if len(s.touched) > copyTail {
+				keys, s.touched = s.touched, map[string]struct{}{}
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if len(keys) <= copyTail {
+		if keys == nil {
 			return dst.Sync()
 		}
 		if err := s.copyKeys(dst, keys); err != nil {

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -56,8 +59,8 @@ func Open(path string, o Options) (*Store, error) {
 		if db, err = openFile(path, o); err != nil {
 			return err
 		}
-		if err = identify(db, path); err == nil {
-			err = migrate(db, path)
+		if err = identify(db); err == nil {
+			err = migrate(db)
 		}
 		return err
 	})
@@ -125,14 +128,47 @@ func same(f *os.File, path string) error {
 
 // whole refuses a file that bbolt would take for a new store, or fail on with a fault.
 func whole(path string) (size int64, err error) {
-	fi, err := os.Stat(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
-	if fi.Size() < 4*int64(os.Getpagesize()) {
-		return 0, fmt.Errorf("%w: it has only %d bytes; restore a backup, or remove it to start anew", ErrDamaged, fi.Size())
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return 0, err
 	}
-	return fi.Size(), nil
+	size = fi.Size()
+	if size < 4*int64(os.Getpagesize()) {
+		return 0, fmt.Errorf("%w: it has only %d bytes; restore a backup, or remove it to start anew", ErrDamaged, size)
+	}
+	if end := lastPage(f); size < end {
+		return 0, fmt.Errorf("%w: it was cut short: %d bytes are there of %d; restore a backup", ErrDamaged, size, end)
+	}
+	return size, nil
+}
+
+// lastPage is where the file's last page ends, as the later of bbolt's two meta pages
+// that is sound has it; 0 where neither is, which bbolt itself finds.
+//
+//	page header 16 | magic 4, version 4, page size 4, flags 4, root 16, freelist 8,
+//	pages 8, transaction 8 | FNV-1a of these 8
+func lastPage(f io.ReaderAt) (end int64) {
+	var last uint64
+	for n := range 2 {
+		page := make([]byte, 16+64)
+		if _, err := f.ReadAt(page, int64(n*os.Getpagesize())); err != nil {
+			return 0
+		}
+		meta, sum := page[16:72], fnv.New64a()
+		sum.Write(meta)
+		transaction := binary.NativeEndian.Uint64(meta[48:])
+		if sum.Sum64() != binary.NativeEndian.Uint64(page[72:]) || transaction < last {
+			continue
+		}
+		last = transaction
+		end = int64(binary.NativeEndian.Uint64(meta[40:])) * int64(binary.NativeEndian.Uint32(meta[8:]))
+	}
+	return end
 }
 
 func boltOptions(o Options, size int64) *bolt.Options {
@@ -218,16 +254,9 @@ func readIdentity(tx *bolt.Tx) (id identity, err error) {
 
 var errOther = errors.New("it is another program's file; CALLPOINT_STORE must name a callpoint store")
 
-// identify makes sure that the file is one of ours, whole, and not of a later program.
-func identify(db *bolt.DB, path string) error {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
+// identify makes sure that the file is one of ours, and not of a later program.
+func identify(db *bolt.DB) error {
 	return db.View(func(tx *bolt.Tx) error {
-		if fi.Size() < tx.Size() {
-			return fmt.Errorf("%w: it was cut short: %d bytes are there of %d; restore a backup", ErrDamaged, fi.Size(), tx.Size())
-		}
 		id, err := readIdentity(tx)
 		if err == nil && id.Schema > schema {
 			err = fmt.Errorf("its schema is %d, this program reads %d: install the callpoint that wrote it, or a later one", id.Schema, schema)
@@ -237,7 +266,7 @@ func identify(db *bolt.DB, path string) error {
 }
 
 // migrate brings an older store up to date.
-func migrate(db *bolt.DB, path string) error {
+func migrate(db *bolt.DB) error {
 	var id identity
 	err := db.View(func(tx *bolt.Tx) (err error) {
 		id, err = readIdentity(tx)

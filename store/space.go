@@ -68,7 +68,7 @@ func (s *Store) Writable() error {
 	if err := s.broken(); err != nil {
 		return err
 	}
-	if err := s.room(0); err != nil {
+	if err := s.room(1 << 20); err != nil { // an ordinary body, and some
 		return err
 	}
 	s.mu.Lock()

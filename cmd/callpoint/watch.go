@@ -31,7 +31,6 @@ func (a *app) watches() monitor.Config {
 			return monitor.Collected{Events: s.Events, Visits: s.Visits, Repeated: s.Repeated, Bodies: s.Bodies,
 				Rejected: s.Rejected, Bots: s.Bots, Refused: s.Refused, ConsentRefused: s.ConsentRefused, LastReceived: s.LastReceived}
 		},
-		Usage: func() monitor.Usage { u := a.client.Usage(); return monitor.Usage{Used: u.Used, Max: u.Max} },
 	}
 }
 
@@ -59,8 +58,12 @@ func (p *program) ask(ctx context.Context, method, path string, body, into any) 
 	if running, err := p.daemonCall(ctx, c, method, path, body, into); running || err != nil {
 		return err
 	}
+	r, err := c.rules()
+	if err != nil {
+		return usage(fmt.Errorf("configuration:\n%w", err))
+	}
 	return p.withStore(c, func(s *store.Store) error {
-		m, err := p.offline(c, s)
+		m, err := offline(c, r, s)
 		if err != nil {
 			return err
 		}
@@ -73,12 +76,9 @@ func (p *program) ask(ctx context.Context, method, path string, body, into any) 
 }
 
 // offline is a monitor of a store that no daemon has open. It never calls the org.
-func (p *program) offline(c Config, s *store.Store) (*monitor.Server, error) {
-	r, err := c.rules()
-	if err != nil {
-		return nil, usage(fmt.Errorf("configuration:\n%w", err))
-	}
-	e, err := engine.New(engine.Config{Store: s, Org: noOrg{}, Settings: r.settings, Now: time.Now})
+func offline(c Config, r rules, s *store.Store) (*monitor.Server, error) {
+	e, err := engine.New(engine.Config{Store: s, Org: noOrg{}, Settings: r.settings, Now: time.Now,
+		Budget: engine.NewBudget(c.APIBudget, float64(c.APIReserve), time.Now)})
 	if err != nil {
 		return nil, failed(err)
 	}

@@ -223,11 +223,22 @@ func checkBudget(s *Server, v *view) (Status, string) {
 	if last := v.last(); last != nil && last.Limit {
 		return Failing, first(last.Cure, last.Error)
 	}
-	if s.cfg.Budget == nil {
-		return OK, "not measured here"
+	b := s.cfg.Engine.Budget()
+	if b.Spent {
+		return Failing, fmt.Sprintf("paused until %s: %s", moment(b.Until), b.Reason)
 	}
-	return s.cfg.Budget()
+	detail := fmt.Sprintf("%d of its %d calls within 24 hours", b.Used, b.Limit)
+	if b.OrgMax > 0 {
+		detail += fmt.Sprintf("; the org %d of %d", b.OrgUsed, b.OrgMax)
+	}
+	if nearly(b.Used, b.Limit) || b.OrgMax > 0 && nearly(b.OrgUsed, b.OrgStop) {
+		return Degraded, detail + ": at the limit callpoint pauses"
+	}
+	return OK, detail
 }
+
+// nearly is four fifths of a limit.
+func nearly(n, limit int) bool { return n >= limit-limit/5 }
 
 func worse(a, b Status) Status {
 	rank := map[Status]int{OK: 0, Degraded: 1, Failing: 2}

@@ -21,9 +21,6 @@ type Collected struct {
 	LastReceived                     time.Time
 }
 
-// Usage is what the org says of its API calls within 24 hours, by everybody.
-type Usage struct{ Used, Max int }
-
 // metrics are counted as things happen; what stands is read when it is asked for.
 type metrics struct {
 	registry *prometheus.Registry
@@ -111,6 +108,8 @@ var (
 	descRated    = desc("match_rate_calls", "Calls that the match rate is about.")
 	descUsed     = desc("salesforce_api_requests_used", "API requests of the org within 24 hours, by everybody, as Salesforce says.")
 	descMax      = desc("salesforce_api_requests_limit", "API requests that the org may make within 24 hours.")
+	descOwn      = desc("salesforce_api_budget_used", "Counted API requests of callpoint within 24 hours.")
+	descBudget   = desc("salesforce_api_budget_limit", "What CALLPOINT_API_BUDGET allows within 24 hours.")
 	descReceived = desc("ingest_last_event_timestamp_seconds", "When the last event was collected.")
 	descIngest   = desc("ingest_records_total", "Records that the collector took, by outcome.", "outcome")
 	descRejected = desc("ingest_rejected_total", "Records refused, by reason.", "reason")
@@ -124,7 +123,7 @@ type standingMetrics struct{ s *Server }
 
 func (c *standingMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descBuild, descUp, descCheck, descSuccess, descCursor, descWritten, descOldest, descBacklog, descRate, descRated,
-		descUsed, descMax, descReceived, descIngest, descRejected, descBots, descRefused, descConsent} {
+		descUsed, descMax, descOwn, descBudget, descReceived, descIngest, descRejected, descBots, descRefused, descConsent} {
 		ch <- d
 	}
 }
@@ -160,12 +159,11 @@ func (c *standingMetrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descBacklog, float64(f.backlog.Dirty), "unresolved")
 	gauge(descRate, f.recent.rate())
 	gauge(descRated, float64(f.recent.counted))
-	var usage Usage
-	if s.cfg.Usage != nil {
-		usage = s.cfg.Usage()
-	}
-	gauge(descUsed, float64(usage.Used))
-	gauge(descMax, float64(usage.Max))
+	budget := s.cfg.Engine.Budget()
+	gauge(descUsed, float64(budget.OrgUsed))
+	gauge(descMax, float64(budget.OrgMax))
+	gauge(descOwn, float64(budget.Used))
+	gauge(descBudget, float64(budget.Limit))
 	var in Collected
 	if s.cfg.Collected != nil {
 		in = s.cfg.Collected()

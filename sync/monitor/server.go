@@ -28,9 +28,7 @@ type Config struct {
 	Log      *slog.Logger
 	Build    Build
 
-	Collected func() Collected        // what came in; nil: nothing is collected here
-	Usage     func() Usage            // the org's API calls; nil: not known
-	Budget    func() (Status, string) // how the API budget stands; nil: not measured
+	Collected func() Collected // what came in; nil: nothing is collected here
 }
 
 // Build says what runs.
@@ -66,6 +64,7 @@ func (s *Server) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.Handle("GET /metrics", s.metricsHandler())
+	s.pages(mux)
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("POST /v1/sync", s.sync)
 	mux.HandleFunc("GET /v1/calls", s.calls)
