@@ -39,7 +39,7 @@ func newLife(t *testing.T) *life {
 	l := &life{rig: newRig(t, orgsim.Config{PageSize: 10}, func(e *engine.Config, s *salesforce.Config) {
 		e.Settings.RetractDelete = true
 		s.Retries = -1
-		s.RequestTimeout = 500 * time.Millisecond
+		s.RequestTimeout = 300 * time.Millisecond
 	})}
 	for i := range 5 {
 		l.visit(fmt.Sprint("v", i), l.clock.now().Add(-70*time.Minute))

@@ -46,6 +46,7 @@ func (e *Engine) poll(ctx context.Context, s *Summary) error {
 		more, err := e.readSpan(ctx, r, s)
 		switch class := classOf(err); {
 		case err == nil && !more:
+			e.window = 0 // what changes between two polls is little
 			return nil
 		case err == nil:
 			e.widen(r)
