@@ -150,7 +150,13 @@ type running struct {
 // daemon starts the program and waits until it says where it listens.
 func (b *bench) daemon() *running {
 	b.t.Helper()
-	c := b.command(context.Background())
+	return b.start(b.command(context.Background()))
+}
+
+// start starts a daemon by a command, which may put another program around it.
+func (b *bench) start(c *exec.Cmd) *running {
+	b.t.Helper()
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stderr, err := c.StderrPipe()
 	if err != nil {
 		b.t.Fatal(err)
@@ -205,6 +211,13 @@ func (d *running) stop() {
 func (d *running) kill() {
 	d.b.t.Helper()
 	_ = d.cmd.Process.Kill()
+	<-d.done
+}
+
+// killGroup ends a daemon with the program around it.
+func (d *running) killGroup() {
+	d.b.t.Helper()
+	_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
 	<-d.done
 }
 
