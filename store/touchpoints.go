@@ -373,6 +373,11 @@ func finish(tx *txn, now time.Time, o Outcome) error {
 		return dropTouchpoint(tx, &old)
 	}
 	t := old
+	if o.Gone {
+		// It was wanted again while the deletion was on its way: it is pending as a new record.
+		t.RecordID, t.WrittenHash = "", ""
+		return schedule(tx, &old, &t)
+	}
 	if o.RecordID != "" {
 		t.RecordID = o.RecordID
 	}
