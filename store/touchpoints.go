@@ -55,6 +55,13 @@ type Touchpoint struct {
 	Message     string    `json:"message,omitempty"`
 }
 
+// kept is a Touchpoint whose values stay as they are stored. Most changes are to its
+// state alone, and decoding the values would be most of their cost.
+type kept struct {
+	Touchpoint
+	Values json.RawMessage `json:"values"`
+}
+
 // MayStand reports whether the org may hold a record of this key.
 func (t *Touchpoint) MayStand() bool { return t.Sent || t.RecordID != "" }
 
@@ -181,7 +188,7 @@ func commitTouchpoints(tx *txn, now time.Time, r *Resolved) (unchanged int, err 
 
 // want makes t what should stand under its key. Equal content is not sent again.
 func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
-	var old Touchpoint
+	var old kept
 	known, err := get(tx.Bucket(bTouchpoints), []byte(t.Key), &old)
 	if err != nil {
 		return false, err
@@ -204,7 +211,7 @@ func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
 	if t.WrittenHash == t.Hash && !old.Delete {
 		t.State = Unchanged
 	}
-	return t.State == Unchanged, schedule(tx, &old, &t)
+	return t.State == Unchanged, schedule(tx, &old.Touchpoint, &t)
 }
 
 // unwant marks a record that may stand for deletion.
@@ -224,22 +231,32 @@ func unwant(tx *txn, now time.Time, key string) error {
 
 // schedule stores t in place of old and keeps the due and parked indexes in step.
 func schedule(tx *txn, old, t *Touchpoint) error {
-	if err := unschedule(tx, old); err != nil {
-		return err
-	}
-	var err error
-	switch t.State {
-	case Pending, Retrying:
-		err = tx.Bucket(bDue).Put(append(timeKey(t.NextAttempt), t.Key...), nil)
-	case Parked:
-		err = tx.Bucket(bParked).Put([]byte(t.Key), timeKey(t.NextAttempt))
-	default:
-		t.NextAttempt = time.Time{}
-	}
-	if err != nil {
+	if err := reindex(tx, old, t); err != nil {
 		return err
 	}
 	return put(tx.Bucket(bTouchpoints), []byte(t.Key), t)
+}
+
+// scheduleKept is schedule for a change that leaves the values alone.
+func scheduleKept(tx *txn, old *Touchpoint, t *kept) error {
+	if err := reindex(tx, old, &t.Touchpoint); err != nil {
+		return err
+	}
+	return put(tx.Bucket(bTouchpoints), []byte(t.Key), t)
+}
+
+func reindex(tx *txn, old, t *Touchpoint) error {
+	if err := unschedule(tx, old); err != nil {
+		return err
+	}
+	switch t.State {
+	case Pending, Retrying:
+		return tx.Bucket(bDue).Put(append(timeKey(t.NextAttempt), t.Key...), nil)
+	case Parked:
+		return tx.Bucket(bParked).Put([]byte(t.Key), timeKey(t.NextAttempt))
+	}
+	t.NextAttempt = time.Time{}
+	return nil
 }
 
 func unschedule(tx *txn, t *Touchpoint) error {
@@ -322,7 +339,7 @@ func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[strin
 func (s *Store) Begin(ctx context.Context, sent []Touchpoint) error {
 	return s.update(ctx, func(tx *txn) error {
 		for _, t := range sent {
-			var now Touchpoint
+			var now kept
 			ok, err := get(tx.Bucket(bTouchpoints), []byte(t.Key), &now)
 			if err != nil {
 				return err
@@ -364,13 +381,13 @@ func (s *Store) Finish(ctx context.Context, now time.Time, all []Outcome) error 
 }
 
 func finish(tx *txn, now time.Time, o Outcome) error {
-	var old Touchpoint
+	var old kept
 	ok, err := get(tx.Bucket(bTouchpoints), []byte(o.Key), &old)
 	if err != nil || !ok {
 		return err
 	}
 	if o.Gone && old.Delete {
-		return dropTouchpoint(tx, &old)
+		return dropTouchpoint(tx, &old.Touchpoint)
 	}
 	t := old
 	if o.Gone {
@@ -392,7 +409,7 @@ func finish(tx *txn, now time.Time, o Outcome) error {
 		t.State, t.NextAttempt, t.Code, t.Message = o.State, o.Next, o.Code, o.Message
 		t.Attempts++
 	}
-	return schedule(tx, &old, &t)
+	return scheduleKept(tx, &old.Touchpoint, &t)
 }
 
 // Backlog says what waits, for health and the summary of a cycle.

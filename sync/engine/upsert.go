@@ -12,7 +12,7 @@ import (
 )
 
 // dueAtOnce bounds how many touchpoints are held in memory.
-const dueAtOnce = 10000
+const dueAtOnce = 5000
 
 // upsert sends what is due until nothing is.
 func (e *Engine) upsert(ctx context.Context, s *Summary) error {
