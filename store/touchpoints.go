@@ -393,7 +393,7 @@ func finish(tx *txn, now time.Time, o Outcome) error {
 	if o.Gone {
 		// It was wanted again while the deletion was on its way: it is pending as a new record.
 		t.RecordID, t.WrittenHash = "", ""
-		return schedule(tx, &old, &t)
+		return scheduleKept(tx, &old.Touchpoint, &t)
 	}
 	if o.RecordID != "" {
 		t.RecordID = o.RecordID
