@@ -148,3 +148,35 @@ func TestUnitFitsTheDefaults(t *testing.T) {
 		}
 	}
 }
+
+// The README shows the demo as it is: the same lines in the same order, whatever the
+// times and record ids of the day. Three dots stand for lines left out.
+func TestReadmeShowsTheDemo(t *testing.T) {
+	t.Parallel()
+	out, errs, code := newBench(t).run("demo")
+	if code != exitDone {
+		t.Fatalf("demo: exit %d\n%s", code, errs)
+	}
+	_, block, _ := strings.Cut(read(t, "README.md"), "or the reason why it has none:\n\n```\n")
+	block, _, _ = strings.Cut(block, "```")
+	changing := regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]|\d\d:\d\d(:\d\d)?(\.\d+)?|\b(a0\d|00\w)Hs\w+|\d+\.\d s`)
+	lines := strings.Split(changing.ReplaceAllString(out, "#"), "\n")
+	shown := 0
+	gap := false
+	for want := range strings.Lines(changing.ReplaceAllString(block, "#")) {
+		want = strings.TrimSuffix(want, "\n")
+		if want == "..." {
+			gap = true
+			continue
+		}
+		at := slices.Index(lines, want)
+		if at < 0 || at > 0 && !gap {
+			t.Fatalf("the README shows\n%s\nwhere the demo prints\n%s", want, strings.Join(lines[:min(3, len(lines))], "\n"))
+		}
+		lines, gap = lines[at+1:], false
+		shown++
+	}
+	if shown < 20 {
+		t.Errorf("the README shows %d lines of the demo only", shown)
+	}
+}

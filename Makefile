@@ -1,0 +1,58 @@
+# make build test race package reproducible: what a release takes. Tools are installed
+# into dist/tools at the versions named here.
+
+ARCH    ?= $(shell go env GOARCH)
+COMMIT  := $(shell git rev-parse --short=12 HEAD)
+VERSION ?= $(shell git describe --tags --match 'v*' 2>/dev/null || echo v0.0.0-$(COMMIT))
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+MTIME   := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
+BUILD   := GOFLAGS= CGO_ENABLED=0 go build -trimpath
+TOOLS   := $(CURDIR)/dist/tools
+
+.PHONY: build test race dist package sbom reproducible clean
+
+build:
+	$(BUILD) -o callpoint ./cmd/callpoint
+
+test:
+	go test ./...
+
+race:
+	go test -race ./...
+
+# What goes into a package: the binary of ARCH, and what this machine's makes of itself.
+dist: sbom
+	mkdir -p dist/completion dist/man
+	GOOS=linux GOARCH=$(ARCH) $(BUILD) -o dist/callpoint ./cmd/callpoint
+	$(BUILD) -o dist/native ./cmd/callpoint
+	dist/native man dist/man
+	for shell in bash zsh fish; do dist/native completion $$shell >dist/completion/$$shell || exit; done
+
+sbom: $(TOOLS)/cyclonedx-gomod
+	mkdir -p dist
+	GOFLAGS= $(TOOLS)/cyclonedx-gomod app -json -noserial -licenses=false -main cmd/callpoint -output dist/callpoint.cdx.json .
+	# Its own time of day is no part of what was built.
+	sed -i 's/^\( *"timestamp": \).*/\1"$(MTIME)",/' dist/callpoint.cdx.json
+
+package: dist $(TOOLS)/nfpm
+	for kind in deb rpm; do \
+		ARCH=$(ARCH) VERSION=$(VERSION) MTIME=$(MTIME) $(TOOLS)/nfpm package --config packaging/nfpm.yaml --packager $$kind --target dist/ || exit; \
+	done
+	cd dist && sha256sum *.deb *.rpm callpoint callpoint.cdx.json >SHA256SUMS && cat SHA256SUMS
+
+# Two builds from two folders must be equal, byte by byte.
+reproducible:
+	rm -rf dist/a dist/b
+	for copy in a b; do git clone -q . dist/$$copy && $(MAKE) -C dist/$$copy package TOOLS=$(TOOLS) VERSION=$(VERSION) >/dev/null || exit; done
+	diff dist/a/dist/SHA256SUMS dist/b/dist/SHA256SUMS && echo "equal: two builds from two folders"
+	rm -rf dist/a dist/b
+
+# 2.46 and later do not install: a dependency of theirs is gone.
+$(TOOLS)/nfpm:
+	GOFLAGS= GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+
+$(TOOLS)/cyclonedx-gomod:
+	GOFLAGS= GOBIN=$(TOOLS) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+
+clean:
+	rm -rf dist callpoint
