@@ -23,20 +23,23 @@ race:
 # What goes into a package: the binary of ARCH, and what this machine's makes of itself.
 dist: sbom
 	mkdir -p dist/completion dist/man
-	GOOS=linux GOARCH=$(ARCH) $(BUILD) -o dist/callpoint ./cmd/callpoint
 	$(BUILD) -o dist/native ./cmd/callpoint
 	dist/native man dist/man
 	for shell in bash zsh fish; do dist/native completion $$shell >dist/completion/$$shell || exit; done
 
-sbom: $(TOOLS)/cyclonedx-gomod
-	mkdir -p dist
-	GOFLAGS= $(TOOLS)/cyclonedx-gomod app -json -noserial -licenses=false -main cmd/callpoint -output dist/callpoint.cdx.json .
+# What the binary says that it is made of.
+sbom: dist/callpoint $(TOOLS)/cyclonedx-gomod
+	$(TOOLS)/cyclonedx-gomod bin -json -noserial -version $(VERSION) -output dist/callpoint.cdx.json dist/callpoint
 	# Its own time of day is no part of what was built.
 	sed -i 's/^\( *"timestamp": \).*/\1"$(MTIME)",/' dist/callpoint.cdx.json
 
+.PHONY: dist/callpoint
+dist/callpoint:
+	GOOS=linux GOARCH=$(ARCH) $(BUILD) -o dist/callpoint ./cmd/callpoint
+
 package: dist $(TOOLS)/nfpm
 	for kind in deb rpm; do \
-		ARCH=$(ARCH) VERSION=$(VERSION) MTIME=$(MTIME) $(TOOLS)/nfpm package --config packaging/nfpm.yaml --packager $$kind --target dist/ || exit; \
+		ARCH=$(ARCH) VERSION=$(VERSION) $(TOOLS)/nfpm package --config packaging/nfpm.yaml --packager $$kind --target dist/ || exit; \
 	done
 	cd dist && sha256sum *.deb *.rpm callpoint callpoint.cdx.json >SHA256SUMS && cat SHA256SUMS
 
@@ -52,7 +55,7 @@ $(TOOLS)/nfpm:
 	GOFLAGS= GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
 $(TOOLS)/cyclonedx-gomod:
-	GOFLAGS= GOBIN=$(TOOLS) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+	GOFLAGS= GOBIN=$(TOOLS) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 clean:
 	rm -rf dist callpoint
