@@ -180,3 +180,63 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 		t.Errorf("the README shows %d lines of the demo only", shown)
 	}
 }
+
+// The timer's service is hardened as the daemon's is: what may differ is named here.
+func TestUnitsAreHardenedAlike(t *testing.T) {
+	t.Parallel()
+	directives := func(file string) map[string]bool {
+		all := map[string]bool{}
+		_, service, _ := strings.Cut(read(t, file), "\n[Service]\n")
+		service, _, _ = strings.Cut(service, "\n[")
+		for line := range strings.Lines(service) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				all[line] = true
+			}
+		}
+		return all
+	}
+	daemon, once := directives("systemd/callpoint.service"), directives("systemd/callpoint-sync.service")
+	ofDaemon := regexp.MustCompile(`^(Type|ExecStart|ExecReload|Restart\w*|Timeout\w+|WatchdogSec|RuntimeDirectory|SocketBindAllow|NotifyAccess)=`)
+	for line := range daemon {
+		if !once[line] && !ofDaemon.MatchString(line) {
+			t.Errorf("callpoint-sync.service lacks %s", line)
+		}
+	}
+	if len(daemon) < 40 || len(once) < 40 {
+		t.Errorf("%d and %d directives", len(daemon), len(once))
+	}
+}
+
+func TestCompletionAndManual(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if out, errs, code := b.run("completion", shell); code != exitDone || !strings.Contains(out, "__complete") {
+			t.Errorf("completion %s: exit %d, %s", shell, code, errs)
+		}
+	}
+	if _, errs, code := b.run("completion", "tcsh"); code != exitUsage || !strings.Contains(errs, "tcsh") {
+		t.Errorf("completion tcsh: exit %d, %s", code, errs)
+	}
+	if out, _, _ := b.run("__complete", "expl"); !strings.HasPrefix(out, "explain\t") {
+		t.Errorf("expl completes to %q", out)
+	}
+	one, two := t.TempDir(), t.TempDir()
+	b.env = append(b.env, "SOURCE_DATE_EPOCH=1795000000")
+	for _, dir := range []string{one, two} {
+		if _, errs, code := b.run("man", dir); code != exitDone {
+			t.Fatalf("man: exit %d, %s", code, errs)
+		}
+	}
+	pages, err := os.ReadDir(one)
+	if err != nil || len(pages) < 15 {
+		t.Fatalf("%d manual pages, %v", len(pages), err)
+	}
+	for _, page := range pages {
+		a, err1 := os.ReadFile(one + "/" + page.Name())
+		z, err2 := os.ReadFile(two + "/" + page.Name())
+		if err1 != nil || err2 != nil || string(a) != string(z) || !strings.Contains(string(a), ".SH NAME") {
+			t.Errorf("%s: %v %v, or written differently twice", page.Name(), err1, err2)
+		}
+	}
+}
