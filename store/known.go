@@ -74,6 +74,24 @@ func (s *Store) ApplyCalls(ctx context.Context, read []Call) (changed int, err e
 	return changed, err
 }
 
+// Differ counts those of the Tasks that ApplyCalls would change.
+func (s *Store) Differ(read []Call) (n int, err error) {
+	err = s.view(func(tx *txn) error {
+		for _, c := range read {
+			var old Call
+			ok, err := get(tx.Bucket(bCalls), []byte(c.TaskID), &old)
+			if err != nil {
+				return err
+			}
+			if !ok || old.Hash != c.Hash {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
 // MarkDeleted notes that the org holds these Tasks no more, not even in its recycle bin.
 func (s *Store) MarkDeleted(ctx context.Context, taskIDs []string) (changed int, err error) {
 	err = s.update(ctx, func(tx *txn) error {

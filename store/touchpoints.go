@@ -44,6 +44,9 @@ type Touchpoint struct {
 	// Session is the basis of a journey record; nil for a call's.
 	Session *mapping.Session `json:"session,omitempty"`
 
+	// Retracted: its record was taken back. Nothing is written until Restore.
+	Retracted bool `json:"retracted,omitempty"`
+
 	State       State     `json:"state"`
 	WrittenHash string    `json:"written_hash,omitempty"`
 	WrittenAt   time.Time `json:"written_at,omitzero"`
@@ -208,7 +211,7 @@ func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
 	}
 	t.State, t.NextAttempt = Pending, now
 	// It went back to what stands before the change was sent.
-	if t.WrittenHash == t.Hash && !old.Delete {
+	if t.Retracted = old.Retracted; t.Retracted || t.WrittenHash == t.Hash && !old.Delete {
 		t.State = Unchanged
 	}
 	return t.State == Unchanged, schedule(tx, &old.Touchpoint, &t)

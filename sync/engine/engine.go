@@ -90,6 +90,7 @@ type Engine struct {
 	restored bool              // what the store keeps of the engine itself was read
 	size     int               // records to a collection at present
 	good     int               // full collections of that size that went well in a row
+	waiting  int               // touchpoints that a dry run told of last
 	window   time.Duration     // width of a query's span where the org asked for less; 0 is open
 }
 
@@ -184,7 +185,7 @@ func (e *Engine) steps(ctx context.Context, s *Summary) error {
 		return pollErr
 	}
 	if e.cfg.DryRun {
-		return pollErr
+		return errors.Join(pollErr, e.tellDryRun())
 	}
 	return errors.Join(pollErr, e.upsert(ctx, s))
 }
@@ -264,10 +265,15 @@ func (e *Engine) note(s Summary, err error) {
 
 // step marks progress, and lets tests crash here.
 func (e *Engine) step(name string) {
-	e.mu.Lock()
-	e.moved = e.cfg.Now()
-	e.mu.Unlock()
+	e.moveOn()
 	e.cfg.AtStep(name)
+}
+
+// moveOn marks progress.
+func (e *Engine) moveOn() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.moved = e.cfg.Now()
 }
 
 // Progress is when a step of a cycle last ended.

@@ -81,7 +81,7 @@ func (e *Engine) sweep(ctx context.Context, s *Summary) error {
 	}
 	began := e.now()
 	err := e.cfg.Store.EachTaskID(func(ids []string) error {
-		changed, _, err := e.readByID(ctx, ids, since)
+		changed, _, err := e.readByID(ctx, ids, since, true)
 		s.TasksChanged += changed
 		return err
 	})
@@ -95,10 +95,10 @@ func (e *Engine) sweep(ctx context.Context, s *Summary) error {
 	return e.cfg.Store.SetState(ctx, "sweep", time.Time{})
 }
 
-// readByID reads Tasks by their ids, deleted and archived ones too, and stores what
-// changed. It says which of them the org holds no more; with since, which of them were
+// readByID reads Tasks by their ids, deleted and archived ones too, and counts what
+// changed; with keep it is stored. It says which of them the org holds no more; with since, which of them were
 // not changed is not known, and none is missing.
-func (e *Engine) readByID(ctx context.Context, ids []string, since time.Time) (changed int, missing []string, err error) {
+func (e *Engine) readByID(ctx context.Context, ids []string, since time.Time, keep bool) (changed int, missing []string, err error) {
 	var soqls []string
 	for some := range slices.Chunk(ids, idsPerQuery) {
 		soqls = append(soqls, e.byIDQuery(some, since))
@@ -114,10 +114,13 @@ func (e *Engine) readByID(ctx context.Context, ids []string, since time.Time) (c
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(calls) > 0 {
-		if changed, err = e.cfg.Store.ApplyCalls(ctx, calls); err != nil {
-			return 0, nil, err
-		}
+	if keep && len(calls) > 0 {
+		changed, err = e.cfg.Store.ApplyCalls(ctx, calls)
+	} else {
+		changed, err = e.cfg.Store.Differ(calls)
+	}
+	if err != nil {
+		return 0, nil, err
 	}
 	if since.IsZero() {
 		missing = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return standing[id] })

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"callpoint/mapping"
 	"callpoint/store"
 	"callpoint/sync/salesforce"
 )
@@ -135,6 +136,30 @@ func (e *Engine) retryAll(ctx context.Context) (int, error) {
 		}
 	}
 	return e.cfg.Store.ReleaseAll(ctx, e.now())
+}
+
+// RetryParked makes parked touchpoints due: those of these Tasks or keys, or without any
+// all of them and whatever waits for a pause. The next cycle sends them.
+func (e *Engine) RetryParked(ctx context.Context, ids []string) (n int, err error) {
+	err = e.alone(ctx, func() error {
+		if err := e.restore(); err != nil {
+			return err
+		}
+		if len(ids) == 0 {
+			n, err = e.retryAll(ctx)
+			return err
+		}
+		keys := map[string]bool{}
+		for _, id := range ids {
+			if !strings.HasPrefix(id, store.CallKey("")) {
+				id = store.CallKey(mapping.ID18(id))
+			}
+			keys[id] = true
+		}
+		n, err = e.cfg.Store.ReleaseParked(ctx, e.now(), keys)
+		return err
+	})
+	return n, err
 }
 
 // setPauses changes the pauses and keeps them over a restart.

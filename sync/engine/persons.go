@@ -58,11 +58,21 @@ func (e *Engine) knowPersons(ctx context.Context, due []store.Touchpoint, x *shi
 	return e.cfg.Store.PutPersons(ctx, keep)
 }
 
-// lookUp finds the persons that the org holds for these Leads and Contacts. Of several
-// the oldest created, then the lowest id, is the one. A Contact without a person gets
-// that of a Lead which was converted to it; busy are those whose person could not be
-// made theirs for now.
+// lookUp finds persons, and sets the Contact of those whose Lead was converted; busy are
+// the Contacts whose person could not be made theirs for now.
 func (e *Engine) lookUp(ctx context.Context, whos []string) (found map[string]string, busy map[string]*salesforce.Error, err error) {
+	found, follow, err := e.findPersons(ctx, whos)
+	if err != nil {
+		return nil, nil, err
+	}
+	busy, err = e.followConversions(ctx, follow)
+	return found, busy, err
+}
+
+// findPersons finds the persons that the org holds for these Leads and Contacts. Of
+// several the oldest created, then the lowest id, is the one. A Contact without a person
+// gets that of a Lead which was converted to it; follow is what must be set for that.
+func (e *Engine) findPersons(ctx context.Context, whos []string) (found map[string]string, follow []map[string]any, err error) {
 	found = map[string]string{}
 	converted := map[string]string{} // by Contact: the person of a Lead that became it
 	var soqls []string
@@ -86,15 +96,13 @@ func (e *Engine) lookUp(ctx context.Context, whos []string) (found map[string]st
 	if err != nil {
 		return nil, nil, err
 	}
-	var follow []map[string]any
 	for _, who := range whos {
 		if id := converted[who]; found[who] == "" && id != "" && isContact(who) {
 			found[who] = id
 			follow = append(follow, map[string]any{"Id": id, personContact: who})
 		}
 	}
-	busy, err = e.followConversions(ctx, follow)
-	return found, busy, err
+	return found, follow, nil
 }
 
 // followConversions sets the Contact of persons whose Lead was converted. What may pass

@@ -20,6 +20,9 @@ func (e *Engine) Run(ctx context.Context, interval time.Duration) error {
 	said := ""
 	for {
 		s, err := e.Cycle(ctx)
+		if err == nil {
+			err = e.reconcileWeekly(ctx)
+		}
 		for _, w := range waiting {
 			w <- e.Last()
 		}
@@ -43,6 +46,8 @@ func (e *Engine) tell(s Summary, err error, said string) string {
 	case err != nil && err.Error() == said:
 		e.cfg.Log.Debug("cycle failed again", "err", err)
 		return said
+	case err != nil && errors.As(err, new(*PausedError)):
+		return err.Error() // that was said when the pause began
 	case err != nil:
 		e.cfg.Log.Warn("cycle failed: it is tried again", "err", err)
 		return err.Error()

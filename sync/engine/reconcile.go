@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"callpoint/store"
+	"callpoint/sync/salesforce"
+)
+
+const (
+	// reconcileEvery is how often the daemon compares store and org.
+	reconcileEvery = 7 * 24 * time.Hour
+	// listed bounds how many differences are kept one by one.
+	listed = 1000
+	// manyPurged and purgedShare are when missing Tasks look like a lost permission rather
+	// than like Tasks that were purged: the daemon mends nothing then.
+	manyPurged  = 20
+	purgedShare = 0.1
+)
+
+// Kinds of differences between store and org.
+const (
+	RecordGone   = "gone"        // a record that was written is not there
+	RecordEdited = "edited"      // its fields differ
+	RecordStray  = "stray"       // it has our key, and the store does not know it
+	TaskPurged   = "task_purged" // the org holds the Task no more, not even in its recycle bin
+)
+
+// A Difference is one thing that stands otherwise than the store has it.
+type Difference struct {
+	Kind   string                 `json:"kind"`
+	Key    string                 `json:"key,omitempty"`
+	TaskID string                 `json:"task_id,omitempty"`
+	Fields map[string]FieldChange `json:"fields,omitempty"`
+}
+
+// Reconciled is the outcome of a comparison.
+type Reconciled struct {
+	Records      int          `json:"records"` // of callpoint, in the org
+	Tasks        int          `json:"tasks"`   // asked for
+	Gone         int          `json:"gone"`
+	Edited       int          `json:"edited"`
+	Stray        int          `json:"stray"`
+	TasksPurged  int          `json:"tasks_purged"`
+	TasksChanged int          `json:"tasks_changed"` // a poll had missed something of them
+	Fixed        bool         `json:"fixed"`
+	Differences  []Difference `json:"differences"` // the first thousand
+}
+
+// Differs reports whether anything is to be mended.
+func (r Reconciled) Differs() bool { return r.Gone+r.Edited+r.TasksPurged+r.TasksChanged > 0 }
+
+// String is one line for people.
+func (r Reconciled) String() string {
+	done := "nothing was changed: --fix mends"
+	switch {
+	case r.Fixed:
+		done = "mended"
+	case !r.Differs():
+		done = "nothing to mend"
+	}
+	return fmt.Sprintf("%d records and %d Tasks compared: %d records gone, %d edited, %d unknown to the store; %d Tasks purged, %d changed unseen; %s",
+		r.Records, r.Tasks, r.Gone, r.Edited, r.Stray, r.TasksPurged, r.TasksChanged, done)
+}
+
+func (r *Reconciled) note(d Difference) {
+	if len(r.Differences) < listed {
+		r.Differences = append(r.Differences, d)
+	}
+}
+
+// Reconcile compares the store with the org: records gone or edited by hand, Tasks that
+// were deleted for good. With fix it mends: what was purged counts as deleted, and what
+// does not stand as it should is written again.
+func (e *Engine) Reconcile(ctx context.Context, fix bool) (r Reconciled, err error) {
+	err = e.alone(ctx, func() error {
+		if err := e.prepare(ctx); err != nil {
+			return err
+		}
+		r, err = e.reconcile(ctx, fix, false)
+		return err
+	})
+	return r, err
+}
+
+func (e *Engine) reconcile(ctx context.Context, fix, careful bool) (r Reconciled, err error) {
+	r.Differences = []Difference{}
+	purged, err := e.purgedTasks(ctx, fix, &r)
+	if err != nil {
+		return r, fmt.Errorf("compare tasks: %w", err)
+	}
+	if careful && r.TasksPurged > manyPurged && float64(r.TasksPurged) > purgedShare*float64(r.Tasks) {
+		e.cfg.Log.Error("many Tasks are gone: was a permission lost? Nothing is mended; callpoint reconcile --fix does", "tasks", r.TasksPurged, "of", r.Tasks)
+		return r, nil
+	}
+	gone, edited, err := e.wrongRecords(ctx, &r)
+	if err != nil {
+		return r, fmt.Errorf("compare records: %w", err)
+	}
+	if !fix {
+		return r, nil
+	}
+	if _, err := e.cfg.Store.MarkDeleted(ctx, purged); err != nil {
+		return r, err
+	}
+	if err := e.cfg.Store.Resend(ctx, gone, e.now(), true); err != nil {
+		return r, err
+	}
+	if err := e.cfg.Store.Resend(ctx, edited, e.now(), false); err != nil {
+		return r, err
+	}
+	var s Summary
+	if err := e.resolve(ctx, &s); err != nil {
+		return r, err
+	}
+	if !e.cfg.DryRun {
+		err = e.upsert(ctx, &s)
+	}
+	r.Fixed = err == nil
+	return r, err
+}
+
+// purgedTasks asks for every known Task by its id. What changed meanwhile is taken in
+// with fix.
+func (e *Engine) purgedTasks(ctx context.Context, fix bool, r *Reconciled) (purged []string, err error) {
+	err = e.cfg.Store.EachTaskID(func(ids []string) error {
+		changed, missing, err := e.readByID(ctx, ids, time.Time{}, fix)
+		if err != nil {
+			return err
+		}
+		r.Tasks += len(ids)
+		r.TasksChanged += changed
+		r.TasksPurged += len(missing)
+		for _, id := range missing {
+			r.note(Difference{Kind: TaskPurged, TaskID: id})
+		}
+		purged = append(purged, missing...)
+		e.moveOn()
+		return nil
+	})
+	return purged, err
+}
+
+// wrongRecords compares every record with our keys, and what the store holds for written.
+func (e *Engine) wrongRecords(ctx context.Context, r *Reconciled) (gone, edited []string, err error) {
+	standing := map[string]bool{}
+	o := salesforce.QueryOptions{}
+	soql := ownRecords(e.cfg.TouchpointObject, e.cfg.ExternalID, e.recordFields(), time.Time{})
+	for {
+		page, err := e.cfg.Org.Query(ctx, soql, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		wrong, err := e.comparePage(page.Records, standing, r)
+		if err != nil {
+			return nil, nil, err
+		}
+		edited = append(edited, wrong...)
+		e.moveOn()
+		if o.Next = page.Next; o.Next == "" {
+			break
+		}
+	}
+	err = e.cfg.Store.EachTouchpoint(func(t store.Touchpoint) error {
+		if comparable(t) && !standing[t.Key] {
+			r.Gone++
+			r.note(Difference{Kind: RecordGone, Key: t.Key, TaskID: t.TaskID})
+			gone = append(gone, t.Key)
+		}
+		return nil
+	})
+	return gone, edited, err
+}
+
+// comparable reports whether a record is known to stand as the store has it. What is on
+// its way, forgotten or taken back is not.
+func comparable(t store.Touchpoint) bool {
+	return (t.State == store.Written || t.State == store.Unchanged) && !t.Frozen && !t.Retracted && !t.Delete
+}
+
+func (e *Engine) comparePage(records []salesforce.Record, standing map[string]bool, r *Reconciled) (edited []string, err error) {
+	keys := make([]string, len(records))
+	for i, record := range records {
+		keys[i], _ = record[e.cfg.ExternalID].(string)
+		standing[keys[i]] = true
+	}
+	known, err := e.cfg.Store.Touchpoints(keys)
+	if err != nil {
+		return nil, err
+	}
+	var whos []string
+	for _, t := range known {
+		whos = append(whos, t.Who)
+	}
+	persons, err := e.cfg.Store.Persons(whos)
+	if err != nil {
+		return nil, err
+	}
+	r.Records += len(records)
+	for i, record := range records {
+		t, ok := known[keys[i]]
+		if !ok {
+			r.Stray++
+			r.note(Difference{Kind: RecordStray, Key: keys[i]})
+			continue
+		}
+		if !comparable(t) {
+			continue
+		}
+		if fields := changes(t, record, persons); len(fields) > 0 {
+			r.Edited++
+			r.note(Difference{Kind: RecordEdited, Key: t.Key, TaskID: t.TaskID, Fields: fields})
+			edited = append(edited, t.Key)
+		}
+	}
+	return edited, nil
+}
+
+// reconcileWeekly does in the daemon what reconcile --fix does by hand. A new store has a
+// week before it.
+func (e *Engine) reconcileWeekly(ctx context.Context) error {
+	return e.alone(ctx, func() error {
+		var last time.Time
+		if ok, err := e.cfg.Store.State("reconciled", &last); err != nil {
+			return err
+		} else if !ok {
+			return e.cfg.Store.SetState(ctx, "reconciled", e.now())
+		}
+		if e.now().Sub(last) < reconcileEvery {
+			return nil
+		}
+		r, err := e.reconcile(ctx, true, true)
+		if err != nil {
+			return fmt.Errorf("weekly comparison with the org: %w", err)
+		}
+		if r.Differs() {
+			e.cfg.Log.Warn("store and org differed", "records_gone", r.Gone, "edited", r.Edited, "tasks_purged", r.TasksPurged,
+				"tasks_changed", r.TasksChanged, "mended", r.Fixed)
+		}
+		return e.cfg.Store.SetState(ctx, "reconciled", e.now())
+	})
+}
