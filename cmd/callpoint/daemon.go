@@ -161,6 +161,10 @@ func (p *program) syncOnce(ctx context.Context) error {
 	}
 	s, err := a.engine.Cycle(ctx)
 	a.maintainIfDue(ctx)
+	if c.DryRun && err == nil {
+		err = p.dryRun(ctx, a, s)
+		return errors.Join(err, a.watch.Save(context.WithoutCancel(ctx)), a.close())
+	}
 	err = errors.Join(err, a.watch.Save(context.WithoutCancel(ctx)), a.close())
 	if perr := p.print(s); perr != nil {
 		err = errors.Join(err, perr)

@@ -144,6 +144,8 @@ config.example.env lists all of them.`,
 	}
 	c.CompletionOptions.DisableDefaultCmd = true // ours takes the shell as its argument
 	c.AddCommand(p.demoCommand(), p.orgCommand(), p.channelsCommand(), p.explainCommand(), p.callsCommand(),
-		p.reportCommand(), p.statusCommand(), p.storeCommand(), p.forgetCommand(), p.importCommand(), p.completionCommand(), p.manCommand(), p.versionCommand())
+		p.reportCommand(), p.statusCommand(), p.storeCommand(), p.forgetCommand(), p.importCommand(),
+		p.checkCommand(), p.parkedCommand(), p.reconcileCommand(), p.retractCommand(),
+		p.completionCommand(), p.manCommand(), p.versionCommand())
 	return c
 }

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,6 +175,14 @@ func (e *Engine) setPauses(ctx context.Context, change func(map[string]Pause)) e
 	e.pauses = all
 	e.mu.Unlock()
 	return e.cfg.Store.SetState(ctx, "pauses", all)
+}
+
+// Pauses lists the objects of which Salesforce refuses every record, as the store has them.
+func (e *Engine) Pauses() ([]Pause, error) {
+	kept := map[string]Pause{}
+	_, err := e.cfg.Store.State("pauses", &kept)
+	all := slices.SortedFunc(maps.Values(kept), func(a, b Pause) int { return cmp.Compare(a.Object, b.Object) })
+	return append([]Pause{}, all...), err
 }
 
 // pausedErr is the error of a cycle that left touchpoints because of a pause.
