@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,6 +43,9 @@ func TestMain(m *testing.M) {
 				select {} // the signal is on its way: nothing more may happen
 			}
 		}
+	}
+	if n, err := strconv.Atoi(os.Getenv("IMPORT_WINDOW")); err == nil {
+		importWindow = n
 	}
 	testOnlyTune = func(c *salesforce.Config) {
 		c.RetryWait, c.RetryWaitMax, c.LoginRetryWait = time.Millisecond, time.Millisecond, time.Millisecond

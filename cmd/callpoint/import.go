@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -29,7 +30,8 @@ input. gzip and zstd are recognised by their first bytes.
 
 A line that is refused is told with file and number, and costs no other line. What stands
 in the store already is not stored twice, so a file may be read again. An import that was
-stopped goes on where it was when it is started again with the same file.
+stopped goes on near where it was when it is started again with the same file: at most a
+million records are read twice.
 
 Where the daemon runs, the lines are sent to it; a stopped import then begins anew.`,
 		Example: `  callpoint import sessions-2026-11.ndjson.gz
@@ -58,14 +60,17 @@ func (i imported) String() string {
 		i.Events, i.Sessions, i.Lines, i.Accepted, i.Repeated, i.Bots, i.Rejected, i.Seconds, rate)
 }
 
-// importBatch and importBytes bound one transaction: with keys in no order every row may
-// touch a page of its own, and those are in memory until the commit.
+// importBatch and importBytes bound one transaction.
 const (
 	importBatch = 5000
 	importBytes = 4 << 20
 	// maxTold is how many refused lines of a file are told one by one.
 	maxTold = 100
 )
+
+// importWindow is how many records are brought into order before they are stored, and so
+// how many a killed import reads again at most.
+var importWindow = 1 << 20
 
 // a sink is where an import goes: the store, or the daemon that has it.
 type sink interface {
@@ -101,8 +106,11 @@ func (p *program) importFiles(ctx context.Context, names []string) error {
 		defer geo.close()
 		cfg.Geo = geo.lookup
 	}
-	im := &importer{p: p, cfg: cfg, to: to, store: s, began: time.Now()}
+	im := &importer{p: p, cfg: cfg, to: to, store: s, dir: c.Store, began: time.Now()}
 	err = im.files(ctx, names)
+	if im.spool != nil {
+		err = errors.Join(err, im.spool.close())
+	}
 	if s != nil {
 		err = errors.Join(err, s.Close())
 	}
@@ -131,6 +139,8 @@ type importer struct {
 	events []mapping.Event
 	visits []mapping.Visit
 	bytes  int
+	dir    string // beside the store, for the spool
+	spool  *spool // nil as long as one batch takes it all
 }
 
 func (im *importer) files(ctx context.Context, names []string) error {
@@ -172,21 +182,17 @@ func (im *importer) file(ctx context.Context, name string) (err error) {
 			im.sum.Bots++
 		case rec.Event != nil:
 			im.sum.Events++
-			im.events = append(im.events, *rec.Event)
-			im.bytes += len(rec.Event.URL) + len(rec.Event.Referrer) + 256
+			im.take(rec)
 		default:
 			im.sum.Sessions++
-			im.visits = append(im.visits, *rec.Visit)
-			im.bytes += len(rec.Visit.LandingPage) + len(rec.Visit.Referrer) + 256
+			im.take(rec)
 		}
-		if len(im.events)+len(im.visits) >= importBatch || im.bytes >= importBytes {
-			if err := im.flush(ctx, src, at, rec.Line); err != nil {
-				return err
-			}
+		if err := im.keep(ctx, src, at, rec.Line); err != nil {
+			return err
 		}
 		bar.show(src, im.sum)
 	}
-	if err := im.flush(ctx, nil, at, 0); err != nil {
+	if err := im.settle(ctx); err != nil {
 		return err
 	}
 	if told > maxTold {
@@ -195,11 +201,100 @@ func (im *importer) file(ctx context.Context, name string) (err error) {
 	return im.done(ctx, src)
 }
 
-// flush stores what was read, and then notes how far that is. In between a crash costs a
-// batch that is read again, and found to be there.
-func (im *importer) flush(ctx context.Context, src *source, at place, line int) error {
-	if err := ctx.Err(); err != nil {
-		return errors.New("stopped; start it again with the same files, and it goes on")
+// take puts a record into the batch.
+func (im *importer) take(rec collector.Record) {
+	if rec.Event != nil {
+		im.events = append(im.events, *rec.Event)
+		im.bytes += len(rec.Event.URL) + len(rec.Event.Referrer) + 256
+		return
+	}
+	im.visits = append(im.visits, *rec.Visit)
+	im.bytes += len(rec.Visit.LandingPage) + len(rec.Visit.Referrer) + 256
+}
+
+func (im *importer) full() bool {
+	return len(im.events)+len(im.visits) >= importBatch || im.bytes >= importBytes
+}
+
+// keep puts a full batch into the spool, and stores a full spool. Then it notes how far
+// that is: a crash before costs records that are read again, and found to be there.
+func (im *importer) keep(ctx context.Context, src *source, at place, line int) error {
+	if !im.full() {
+		return nil
+	}
+	if im.spool == nil {
+		var err error
+		if im.spool, err = openSpool(im.dir); err != nil {
+			return err
+		}
+	}
+	if err := im.toSpool(); err != nil {
+		return err
+	}
+	if err := stopped(ctx); err != nil || im.spool.rows < importWindow {
+		return err
+	}
+	if err := im.settle(ctx); err != nil {
+		return err
+	}
+	if im.store == nil || src.name == "-" {
+		return nil
+	}
+	err := im.store.SetState(ctx, src.state(), src.place(at, line))
+	step("place-stored")
+	return err
+}
+
+func (im *importer) toSpool() error {
+	for i := range im.events {
+		if err := im.spool.add(im.events[i].Visitor, &im.events[i]); err != nil {
+			return err
+		}
+	}
+	for i := range im.visits {
+		if err := im.spool.add(im.visits[i].Visitor, &im.visits[i]); err != nil {
+			return err
+		}
+	}
+	im.drop()
+	return nil
+}
+
+// settle stores all that was read.
+func (im *importer) settle(ctx context.Context) error {
+	if im.spool == nil || im.spool.rows == 0 {
+		return im.flush(ctx)
+	}
+	if err := im.toSpool(); err != nil {
+		return err
+	}
+	err := im.spool.drain(func(r io.Reader) error {
+		for rec, err := range collector.ReadNDJSON(r, im.cfg) {
+			if err != nil {
+				return err
+			}
+			if rec.Event == nil && rec.Visit == nil {
+				im.sum.Rejected++ // it fell out of the retention meanwhile
+				continue
+			}
+			if im.take(rec); im.full() {
+				if err := im.flush(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return im.flush(ctx)
+}
+
+// flush stores the batch.
+func (im *importer) flush(ctx context.Context) error {
+	if err := stopped(ctx); err != nil {
+		return err
 	}
 	if n := len(im.events) + len(im.visits); n > 0 {
 		repeated, err := im.to.Add(ctx, im.events, im.visits)
@@ -209,14 +304,23 @@ func (im *importer) flush(ctx context.Context, src *source, at place, line int) 
 		im.sum.Repeated += repeated
 		im.sum.Accepted += n - repeated
 	}
+	im.drop()
 	step("batch-stored")
+	return nil
+}
+
+// drop empties the batch; the records let go of the lines that they were read from.
+func (im *importer) drop() {
+	clear(im.events)
+	clear(im.visits)
 	im.events, im.visits, im.bytes = im.events[:0], im.visits[:0], 0
-	if src == nil || im.store == nil || src.name == "-" {
-		return nil
+}
+
+func stopped(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return errors.New("stopped; start it again with the same files, and it goes on")
 	}
-	err := im.store.SetState(ctx, src.state(), src.place(at, line))
-	step("place-stored")
-	return err
+	return nil
 }
 
 // step lets tests crash here.

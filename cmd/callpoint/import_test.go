@@ -131,7 +131,7 @@ func TestImportResumesAfterAKill(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newBench(t, "IMPORT_WINDOW=5000")
 			file := tempFile(t, "x", c.content)
 			env := b.env
 			b.env = append(b.env, "CRASH_AT="+c.step)
@@ -174,7 +174,7 @@ func (b *bench) countEvents(events, visits int) {
 // A file of the same name with other content is no file to go on with.
 func TestImportTellsAnotherFileOfTheSameName(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newBench(t, "IMPORT_WINDOW=5000")
 	file := tempFile(t, "x", importLines(3000))
 	env := b.env
 	b.env = append(b.env, "CRASH_AT=place-stored")
