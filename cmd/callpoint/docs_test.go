@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"callpoint/mapping"
+
 	"github.com/spf13/cobra"
 )
 
@@ -237,6 +239,51 @@ func TestCompletionAndManual(t *testing.T) {
 		z, err2 := os.ReadFile(two + "/" + page.Name())
 		if err1 != nil || err2 != nil || string(a) != string(z) || !strings.Contains(string(a), ".SH NAME") {
 			t.Errorf("%s: %v %v, or written differently twice", page.Name(), err1, err2)
+		}
+	}
+}
+
+// The examples of fields.md are a map that is read, and the built-in one as it is.
+func TestFieldsDocument(t *testing.T) {
+	t.Parallel()
+	blocks := strings.Split(read(t, "docs/fields.md"), "```")
+	if len(blocks) != 5 || strings.TrimSpace(blocks[1]) != strings.TrimSpace(string(mapping.DefaultFieldsFile())) {
+		t.Fatalf("fields.md does not show the built-in map (%d blocks)", len(blocks))
+	}
+	m, err := mapping.ParseFields([]byte(blocks[3]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Join(m.Names(), " ")
+	if !strings.Contains(names, "My_Channel__c") || strings.Contains(names, "Browser") || !slices.Contains(m.TaskFields(), "CallDisposition") {
+		t.Errorf("the example of fields.md maps %s", names)
+	}
+}
+
+// What the documents call by name is there: variables and commands.
+func TestDocumentsNameWhatIsThere(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	for _, v := range variables() {
+		known[v.name] = true
+		known[v.name+"_FILE"] = v.secret
+	}
+	root := (&program{}).root()
+	for _, file := range []string{"salesforce-setup", "fields", "proxies", "upgrade", "crash", "monitoring"} {
+		text := read(t, "docs/"+file+".md")
+		for _, name := range ourNames.FindAllString(text, -1) {
+			if !known[name] {
+				t.Errorf("docs/%s.md names %s, which the program does not know", file, name)
+			}
+		}
+		for _, m := range regexp.MustCompile("(?m)[`^]callpoint ((?:[a-z]+[ `\n])+)").FindAllStringSubmatch(text, -1) {
+			words := strings.Fields(strings.Trim(m[1], "` \n"))
+			if c, _, err := root.Find(words); err != nil || c == root {
+				t.Errorf("docs/%s.md names the command callpoint %s, which is not there", file, strings.Join(words, " "))
+			}
+		}
+		for _, m := range regexp.MustCompile(`\]\(([a-z.-]+)\)`).FindAllStringSubmatch(text, -1) {
+			read(t, "docs/"+m[1])
 		}
 	}
 }
