@@ -6,7 +6,7 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD)
 VERSION ?= $(shell git describe --tags --match 'v*' 2>/dev/null || echo v0.0.0-$(COMMIT))
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 MTIME   := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
-BUILD   := GOFLAGS= CGO_ENABLED=0 go build -trimpath
+BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=true
 TOOLS   := $(CURDIR)/dist/tools
 
 .PHONY: build test race dist package sbom reproducible clean
@@ -52,10 +52,10 @@ reproducible:
 
 # 2.46 and later do not install: a dependency of theirs is gone.
 $(TOOLS)/nfpm:
-	GOFLAGS= GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+	GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
 $(TOOLS)/cyclonedx-gomod:
-	GOFLAGS= GOBIN=$(TOOLS) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+	GOBIN=$(TOOLS) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 clean:
 	rm -rf dist callpoint
