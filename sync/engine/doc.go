@@ -12,4 +12,9 @@
 // on disk; a touchpoint that was sent without an answer is sent again under the same
 // external id, so that one record stands whatever happened. Recovery is no code of
 // its own: it is the next cycle.
+//
+// A record that Salesforce refuses is parked and keeps nobody back; an object of which it
+// refuses every record is paused and tried with one record now and then; collections that
+// the org's triggers cannot take are halved. All of that, and the count of API calls, is
+// kept over restarts.
 package engine
