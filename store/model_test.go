@@ -29,7 +29,6 @@ type model struct {
 	forgotten map[string]bool
 	org       map[string]string // external id: hash of what was written there last
 	frozen    map[string]string // the same when the visitor was forgotten
-	tasks     int
 }
 
 type modelCall struct{ visitor, hash string }
