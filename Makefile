@@ -9,6 +9,15 @@ MTIME   := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
 BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=true
 TOOLS   := $(CURDIR)/dist/tools
 
+# The long forms of the experiments in docs/reliability.md: about half an hour, as root.
+.PHONY: nightly
+nightly:
+	SIM_SEEDS=2000 go test -count=1 -timeout 60m -run 'TestSimulation|TestScenario|TestPlanted' -v ./sync/engine
+	KILL_CYCLES=200 go test -count=1 -timeout 20m -run TestKillAtRandomMoments -v ./cmd/callpoint
+	FAULTS_ALL=1 go test -count=1 -timeout 20m -run 'TestEveryIOMayFail|TestNoFalseAcknowledgement|TestFullDisk' -v ./cmd/callpoint
+	POWER_CYCLES=50 go test -count=1 -timeout 20m -run TestPowerCut -v ./cmd/callpoint
+	TORN_EVENTS=30 go test -count=1 -timeout 20m -run TestTornAndReorderedWrites -v ./cmd/callpoint
+
 .PHONY: build test race dist package sbom reproducible clean
 
 build:
