@@ -68,3 +68,12 @@ $(TOOLS)/cyclonedx-gomod:
 
 clean:
 	rm -rf dist callpoint
+
+# Workloads against the simulated org, beside two peers; bench/README.md says how to
+# choose. The peers' dependencies are theirs alone.
+.PHONY: bench
+bench: build
+	mkdir -p dist
+	cd bench && go build -o ../dist/driver ./driver && go build -o ../dist/gopeer ./gopeer
+	cd bench/jsforce && npm ci --silent
+	dist/driver -callpoint ./callpoint -gopeer dist/gopeer -jsforce bench/jsforce/peer.mjs $(BENCH)
