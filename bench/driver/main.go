@@ -146,7 +146,7 @@ func (d *driver) measure(s system) error {
 		return err
 	}
 	if read, write, ok := strings.Cut(d.delays, ","); ok {
-		for _, script := range []string{"op=read,times=-1,delay=" + read, "op=write,times=-1,delay=" + write} {
+		for _, script := range []string{"op=read,times=all,delay=" + read, "op=write,times=all,delay=" + write} {
 			if err := o.fault(script); err != nil {
 				return err
 			}
