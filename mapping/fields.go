@@ -145,6 +145,7 @@ var values = map[string]namedValue{
 	"contact": {idValue, func(r *record) any { return r.contact() }},
 
 	// Beyond the built-in map:
+	"reason":     text(func(r *record) string { return string(r.reason) }),
 	"task_id":    text(func(r *record) string { return r.callValue(func(c *Call) string { return c.TaskID }) }),
 	"bizible_id": text(func(r *record) string { return r.callValue(func(c *Call) string { return c.Visitor }) }),
 	"who_id":     {idValue, func(r *record) any { return r.who }},

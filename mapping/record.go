@@ -14,6 +14,7 @@ type record struct {
 	origin  *origin  // of session
 	place   place
 	who     string  // WhoId: of the call, or of the visitor's first call
+	reason  Reason  // of the call; empty for a journey record
 	channel Channel // by the session's values, else by the call's campaign
 }
 

@@ -59,6 +59,7 @@ func (r *resolver) conclude(i int) {
 		x, o = &kept, r.origins[m.session]
 	}
 	rec := r.s.newRecord(m.call, x, o, m.place)
+	rec.reason = m.reason
 	out.Session, out.Rule = x, rec.channel.Rule
 	out.Candidates = r.candidates(m)
 	out.Detail = r.detail(m, x)

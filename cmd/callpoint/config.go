@@ -67,6 +67,7 @@ type Config struct {
 
 	Channels string `env:"CALLPOINT_CHANNELS"`
 	Fields   string `env:"CALLPOINT_FIELDS"`
+	Reason   string `env:"CALLPOINT_REASON_FIELD"`
 	GeoIP    string `env:"CALLPOINT_GEOIP"`
 
 	Touchpoints      string `env:"CALLPOINT_TOUCHPOINTS, default=calls"`
@@ -396,11 +397,19 @@ func (c *Config) rules() (rules, error) {
 			problems = append(problems, fmt.Errorf("CALLPOINT_CHANNELS=%s: %w", c.Channels, err))
 		}
 	}
+	own := []byte(nil)
 	if c.Fields != "" {
-		if fields, err = os.ReadFile(c.Fields); err == nil {
-			s.Fields, err = mapping.ParseFields(fields)
-		}
+		own, err = os.ReadFile(c.Fields)
 		if err != nil {
+			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %w", c.Fields, err))
+		}
+	}
+	if c.Reason != "" {
+		own = fmt.Appendf(own, "\n%s = reason\n", c.Reason)
+	}
+	if len(own) > 0 {
+		fields = own
+		if s.Fields, err = mapping.ParseFields(own); err != nil {
 			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %w", c.Fields, err))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"callpoint/mapping"
+	"callpoint/sync/orgsim"
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
@@ -97,6 +98,26 @@ func TestOwnFieldMap(t *testing.T) {
 	if _, errs, code := b.run("--sync-once"); code == exitDone || !strings.Contains(errs, "{No_Such_Field__c}") {
 		t.Errorf("a Task field that is not there: exit %d\n%s", code, errs)
 	}
+}
+
+// The reason of each call stands in Salesforce, in a field of the admin's choice.
+func TestReasonField(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "CALLPOINT_REASON_FIELD=Why__c")
+	b.org.Schema(touchpoints).AddField(orgsim.Field{Name: "Why__c", Type: "string", Length: 40})
+	d := b.daemon()
+	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", "https://www.google.com/"))
+	in := b.task(yesterday("12:10:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
+	out := b.task(yesterday("14:00:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
+	d.sync()
+	if got := b.touchpoint(in)["Why__c"]; got != "matched" {
+		t.Errorf("Why__c = %v, want matched", got)
+	}
+	if got := b.touchpoint(out)["Why__c"]; got != "outside_window" {
+		t.Errorf("Why__c = %v, want outside_window", got)
+	}
+	b.expect(in, map[string]any{"Marketing_Channel": "Organic Search"})
+	d.stop()
 }
 
 func TestChannelsCommands(t *testing.T) {
