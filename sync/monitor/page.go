@@ -277,22 +277,16 @@ func (s *Server) retryForm(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	all, err := s.cfg.Store.ParkedTouchpoints()
-	keys := map[string]bool{}
-	for _, t := range all {
-		if key := r.PostForm.Get("key"); key == "" || key == t.Key {
-			keys[t.Key] = true
-		}
-	}
-	if err == nil && len(keys) > 0 {
-		_, err = s.cfg.Store.ReleaseParked(r.Context(), s.cfg.Now(), keys)
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
+	var ids []string // none: all
+	if key := r.PostForm.Get("key"); key != "" {
+		ids = []string{key}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), retryWait)
 	defer cancel()
+	if _, err := s.cfg.Engine.RetryParked(ctx, ids); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	_, _ = s.cfg.Engine.Sync(ctx) // the page shows how it went
 	http.Redirect(w, r, "/?released=1", http.StatusSeeOther)
 }
