@@ -410,7 +410,7 @@ func (c *Config) rules() (rules, error) {
 	if len(own) > 0 {
 		fields = own
 		if s.Fields, err = mapping.ParseFields(own); err != nil {
-			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %w", c.Fields, err))
+			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s, CALLPOINT_REASON_FIELD=%s: %w", c.Fields, c.Reason, err))
 		}
 	}
 	r.fingerprint = c.fingerprint(channels, fields)
