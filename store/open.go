@@ -60,7 +60,7 @@ func Open(path string, o Options) (*Store, error) {
 			return err
 		}
 		if err = identify(db); err == nil {
-			err = migrate(db)
+			err = migrate(db, o)
 		}
 		return err
 	})
@@ -266,7 +266,7 @@ func identify(db *bolt.DB) error {
 }
 
 // migrate brings an older store up to date.
-func migrate(db *bolt.DB) error {
+func migrate(db *bolt.DB, o Options) error {
 	var id identity
 	err := db.View(func(tx *bolt.Tx) (err error) {
 		id, err = readIdentity(tx)
@@ -279,6 +279,7 @@ func migrate(db *bolt.DB) error {
 		if id.Schema < 1 {
 			return fmt.Errorf("%w: its schema is %d; restore a backup", ErrDamaged, id.Schema)
 		}
+		o.OnStep(fmt.Sprintf("migrating the store: schema %d of %d", id.Schema+1, schema))
 		err := db.Update(func(tx *bolt.Tx) error {
 			if err := migrations[id.Schema-1](tx); err != nil {
 				return err

@@ -29,6 +29,8 @@ type Options struct {
 	FreeFloor int64
 	// Now is the clock for the identity record; nil is time.Now.
 	Now func() time.Time
+	// OnStep hears what Open is about to do where that may take long; nil: nobody does.
+	OnStep func(what string)
 }
 
 func (o Options) withDefaults() Options {
@@ -43,6 +45,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.OnStep == nil {
+		o.OnStep = func(string) {}
 	}
 	return o
 }

@@ -31,6 +31,7 @@ type app struct {
 	watch  *monitor.Server
 	geo    *geoIP // nil: none configured
 
+	cycled    chan struct{}                       // holds a token after a cycle
 	collected atomic.Pointer[collector.Collector] // nil until there is a handler
 }
 
@@ -43,7 +44,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	for _, w := range r.warnings {
 		log.Warn("channel rules", "file", c.Channels, "line", w.Line, "cell", w.Cell, "warning", w.Message)
 	}
-	a := &app{cfg: c, log: log}
+	a := &app{cfg: c, log: log, cycled: make(chan struct{}, 1)}
 	budget := engine.NewBudget(c.APIBudget, float64(c.APIReserve), time.Now)
 	sc := c.salesforce()
 	sc.Log, sc.AllowCall = log, budget.Allow
@@ -58,7 +59,9 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("configuration:\n%w", err))
 	}
-	s, err := store.Open(c.Store, c.storeOptions())
+	o := c.storeOptions()
+	o.OnStep = p.onStep
+	s, err := store.Open(c.Store, o)
 	if err != nil {
 		client.Close()
 		return nil, failed(err)
@@ -68,7 +71,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,
 		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons,
 		Fingerprint: r.fingerprint, Budget: budget, DryRun: c.DryRun,
-		Log: log, AtStep: testOnlyAtStep, OnCycle: func(r engine.Report) { a.watch.Cycle(r) },
+		Log: log, AtStep: testOnlyAtStep, OnCycle: a.noteCycle,
 	})
 	if err != nil {
 		client.Close()
@@ -82,6 +85,15 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	}
 	a.watch = monitor.New(a.watches())
 	return a, nil
+}
+
+// noteCycle takes note of a cycle that ended.
+func (a *app) noteCycle(r engine.Report) {
+	a.watch.Cycle(r)
+	select {
+	case a.cycled <- struct{}{}:
+	default: // one token says it all
+	}
 }
 
 // close lets go of everything; the store last.

@@ -29,6 +29,10 @@ func (p *program) daemon(ctx context.Context) error {
 		return err
 	}
 	log := p.logger(c)
+	systemd := newSupervisor()
+	defer systemd.starting()()
+	systemd.status("opening the store")
+	p.onStep = systemd.status
 	a, err := p.open(c, log)
 	if err != nil {
 		return err
@@ -37,12 +41,12 @@ func (p *program) daemon(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(failed(err), a.close())
 	}
-	return errors.Join(a.serve(ctx, l), a.close())
+	return errors.Join(a.serve(ctx, l, systemd), a.close())
 }
 
 // serve runs the HTTP server and the engine until ctx ends or one of them fails, and
 // then stops both.
-func (a *app) serve(ctx context.Context, l net.Listener) error {
+func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) error {
 	h, err := a.handler()
 	if err != nil {
 		return err
@@ -56,8 +60,9 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 	ran := make(chan error, 1)
 	go func() { ran <- a.engine.Run(ctx, a.cfg.PollInterval) }()
 	a.log.Info("callpoint is running", "listen", l.Addr().String(), "store", a.store.Path(), "interval", a.cfg.PollInterval.String())
-	notify(daemon.SdNotifyReady)
-	go a.watchdog(ctx)
+	systemd.ready()
+	go systemd.watchdog(ctx, a.watch.Live)
+	go systemd.follow(ctx, a.watch.Line, a.cycled)
 	go a.reload(ctx)
 	maintained := make(chan struct{})
 	go func() { defer close(maintained); a.maintain(ctx) }()
@@ -70,7 +75,7 @@ func (a *app) serve(ctx context.Context, l net.Listener) error {
 	case serveErr = <-served:
 		served <- http.ErrServerClosed
 	}
-	notify(daemon.SdNotifyStopping)
+	systemd.send(daemon.SdNotifyStopping)
 	a.log.Info("callpoint is stopping")
 	cancel()
 	stop, done := context.WithTimeout(context.Background(), drain)
@@ -125,29 +130,6 @@ func (a *app) reload(ctx context.Context) {
 		_, _ = a.engine.Sync(ctx)
 	}
 }
-
-// watchdog tells systemd that the loop makes progress, and stops telling when it does not.
-func (a *app) watchdog(ctx context.Context) {
-	limit, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || limit == 0 {
-		return
-	}
-	tick := time.NewTicker(limit / 2)
-	defer tick.Stop()
-	for {
-		if a.watch.Live() == nil {
-			notify(daemon.SdNotifyWatchdog)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// notify tells systemd; without systemd it does nothing.
-func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 // syncOnce runs one cycle. It never asks a running daemon: a store in use is an error.
 func (p *program) syncOnce(ctx context.Context) error {

@@ -88,7 +88,7 @@ func (p *program) demo(ctx context.Context, keep bool) (err error) {
 	}
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- a.serve(serving, l) }()
+	go func() { served <- a.serve(serving, l, newSupervisor()) }()
 	d := &demonstration{out: p.stdout, org: org, base: "http://" + l.Addr().String(), now: time.Now().UTC().Truncate(time.Second)}
 	err = d.run(ctx)
 	if err == nil && keep {

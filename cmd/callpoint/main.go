@@ -82,7 +82,8 @@ type program struct {
 	stdout, stderr io.Writer
 
 	envFile string
-	output  string // text or json
+	output  string            // text or json
+	onStep  func(what string) // hears of a long start; nil: nobody does
 }
 
 func (p *program) config() (Config, error) {
