@@ -111,12 +111,21 @@ type Journey struct {
 // Journey reads one journey. An unknown one is empty.
 func (s *Store) Journey(key string) (j Journey, err error) {
 	err = s.view(func(tx *txn) error {
-		j, err = readJourney(tx, key)
-		return err
+		if j, err = readJourney(tx, key); err != nil {
+			return err
+		}
+		for key, t := range j.Touchpoints {
+			if err := loadContent(tx, &t); err != nil {
+				return err
+			}
+			j.Touchpoints[key] = t
+		}
+		return nil
 	})
 	return j, err
 }
 
+// readJourney leaves the contents of touchpoints out: resolving needs none.
 func readJourney(tx *txn, key string) (Journey, error) {
 	j := Journey{Key: key, Touchpoints: map[string]Touchpoint{}}
 	if key != "" && key[0] != 1 {
@@ -144,22 +153,21 @@ func readJourney(tx *txn, key string) (Journey, error) {
 			return ok, err
 		}
 		j.Calls = append(j.Calls, c)
-		return true, readTouchpoint(tx, []byte(CallKey(c.TaskID)), j.Touchpoints)
+		return true, j.add(tx, []byte(CallKey(c.TaskID)))
 	})
 	if err != nil {
 		return j, err
 	}
 	return j, scan(tx.Bucket(bOwned), prefixed(key), func(k, _ []byte) (bool, error) {
 		_, id := afterSep(k)
-		return true, readTouchpoint(tx, id, j.Touchpoints)
+		return true, j.add(tx, id)
 	})
 }
 
-func readTouchpoint(tx *txn, key []byte, into map[string]Touchpoint) error {
-	var t Touchpoint
-	ok, err := get(tx.Bucket(bTouchpoints), key, &t)
+func (j *Journey) add(tx *txn, key []byte) error {
+	t, ok, err := loadTouchpoint(tx, key)
 	if ok && err == nil {
-		into[t.Key] = t
+		j.Touchpoints[t.Key] = t
 	}
 	return err
 }
@@ -302,14 +310,11 @@ func (s *Store) Call(taskID string) (c Call, t *Touchpoint, err error) {
 		if !ok {
 			return fmt.Errorf("call %s: %w", taskID, ErrNotFound)
 		}
-		found := map[string]Touchpoint{}
-		if err := readTouchpoint(tx, []byte(CallKey(taskID)), found); err != nil {
-			return err
-		}
-		if tp, ok := found[CallKey(taskID)]; ok {
+		tp, ok, err := readTouchpoint(tx, []byte(CallKey(taskID)))
+		if ok && err == nil {
 			t = &tp
 		}
-		return nil
+		return err
 	})
 	return c, t, err
 }
@@ -363,11 +368,11 @@ func (s *Store) callsBefore(from []byte, since time.Time) (page []callRow, next 
 			if ok, err := get(tx.Bucket(bCalls), k[8:], &r.call); err != nil || !ok {
 				return fmt.Errorf("%w: call %s is on the timeline only: %v", ErrDamaged, k[8:], err)
 			}
-			found := map[string]Touchpoint{}
-			if err := readTouchpoint(tx, []byte(CallKey(r.call.TaskID)), found); err != nil {
+			t, ok, err := readTouchpoint(tx, []byte(CallKey(r.call.TaskID)))
+			if err != nil {
 				return err
 			}
-			if t, ok := found[CallKey(r.call.TaskID)]; ok {
+			if ok {
 				r.touchpoint = &t
 			}
 			page = append(page, r)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -75,11 +74,8 @@ func (c *checker) envelopes() {
 			continue
 		}
 		c.each(name, func(k, v []byte) {
-			payload, err := verify(k, v)
-			if err != nil {
+			if err := wellFormed(k, v); err != nil {
 				c.add("%s: %v", name, err)
-			} else if !json.Valid(payload) {
-				c.add("%s: value of %q is no JSON", name, k)
 			}
 		})
 	}
@@ -101,8 +97,8 @@ func (c *checker) calls() {
 
 func (c *checker) touchpoints() {
 	c.each(bTouchpoints, func(k, v []byte) {
-		var t Touchpoint
-		if open(k, v, &t) != nil {
+		t, err := openTouchpoint(k, v)
+		if err != nil {
 			return
 		}
 		if t.Key != string(k) {
@@ -119,6 +115,9 @@ func (c *checker) touchpoints() {
 		}
 		if t.TaskID == "" {
 			c.exists(bOwned, prefixed(t.Journey, k))
+		}
+		if t.Content == nil && !t.Frozen {
+			c.exists(bContents, k)
 		}
 	})
 }
@@ -145,23 +144,25 @@ func (c *checker) indexes() {
 			c.add("journeys: entry %q has no call of that visitor", k)
 		}
 	})
+	c.each(bContents, func(k, _ []byte) {
+		if c.tx.Bucket(bTouchpoints).Get(k) == nil {
+			c.add("contents: %q belongs to no touchpoint", k)
+		}
+	})
 	c.each(bDue, func(k, _ []byte) {
-		var t Touchpoint
-		ok, err := get(c.tx.Bucket(bTouchpoints), k[8:], &t)
+		t, ok, err := loadTouchpoint(c.tx, k[8:])
 		if err == nil && (!ok || t.State != Pending && t.State != Retrying || !bytes.Equal(timeKey(t.NextAttempt), k[:8])) {
 			c.add("due: entry %q has no touchpoint that waits since then", k)
 		}
 	})
 	c.each(bParked, func(k, _ []byte) {
-		var t Touchpoint
-		if ok, err := get(c.tx.Bucket(bTouchpoints), k, &t); err == nil && (!ok || t.State != Parked) {
+		if t, ok, err := loadTouchpoint(c.tx, k); err == nil && (!ok || t.State != Parked) {
 			c.add("parked: %q is not parked", k)
 		}
 	})
 	c.each(bOwned, func(k, _ []byte) {
 		journey, id := afterSep(k)
-		var t Touchpoint
-		if ok, err := get(c.tx.Bucket(bTouchpoints), id, &t); err == nil && (!ok || t.Journey != string(journey)) {
+		if t, ok, err := loadTouchpoint(c.tx, id); err == nil && (!ok || t.Journey != string(journey)) {
 			c.add("owned: entry %q has no record of that visitor", k)
 		}
 	})

@@ -316,7 +316,7 @@ func relabelled(t testing.TB, file []byte, schema int) []byte {
 func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 	t.Parallel()
 	absent := func(k []byte) []byte { return append(k[:len(k):len(k)], 'x') }
-	for _, name := range [][]byte{bTimeline, bJourneys, bDue, bParked, bOwned} {
+	for _, name := range [][]byte{bTimeline, bJourneys, bContents, bDue, bParked, bOwned} {
 		for _, missing := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, missing %v", name, missing), func(t *testing.T) {
 				t.Parallel()
@@ -336,7 +336,11 @@ func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 					if missing {
 						return tx.Bucket(name).Delete(k)
 					}
-					return tx.Bucket(name).Put(absent(k), v)
+					k = absent(k)
+					if sealed(name) {
+						v = envelope(versionJSON, k, []byte("{}"))
+					}
+					return tx.Bucket(name).Put(k, v)
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -368,8 +372,8 @@ func fillIndexes(t testing.TB, s *Store) {
 	t.Helper()
 	err := s.update(context.Background(), func(tx *txn) error {
 		for _, x := range []Touchpoint{
-			{Key: "callpoint_s_1", Journey: "golden-a", State: Written},
-			{Key: "callpoint_p", TaskID: "p", Journey: "golden-a", State: Parked, NextAttempt: goldenAt},
+			{Key: "callpoint_s_1", Journey: "golden-a", State: Written, Content: []byte("{}")},
+			{Key: "callpoint_p", TaskID: "p", Journey: "golden-a", State: Parked, NextAttempt: goldenAt, Content: []byte("{}")},
 		} {
 			if x.TaskID == "" {
 				if err := tx.Bucket(bOwned).Put(prefixed(x.Journey, []byte(x.Key)), nil); err != nil {

@@ -19,16 +19,18 @@
 //	journeys      journey 00 Task id         - (calls by visitor)
 //	dirty         journey                    generation: the journey must be resolved again
 //	wake          time journey               - (a held call's hold ends then)
-//	touchpoints   external id                the record as it should stand, and what was written
+//	touchpoints   external id                where a record stands on its way, and what was written
+//	contents      external id                its fields as they should stand, in JSON, as they are sent
 //	owned         journey 00 external id     - (journey records of a visitor)
 //	due           time external id           - (touchpoints to send, by when)
 //	parked        external id                when a refused touchpoint is tried again
 //	persons       Lead or Contact id         its Bizible Person in the org
 //
 // Every value except an index entry is an envelope: a version byte, the CRC-32C of
-// key and payload, the payload as JSON. Fields may be added to a payload; one that
-// changes its meaning raises the schema version in the identity record, and migrations
-// takes older stores along.
+// key and payload, the payload. Version 2 is CBOR, version 1 JSON: contents, the identity
+// record, and what was last written under schema 2 or before. Fields may be added to a
+// payload; one that changes its meaning raises the schema version in the identity record,
+// and migrations takes older stores along.
 //
 // # What is durable when
 //

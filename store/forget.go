@@ -152,7 +152,7 @@ func freeze(tx *txn, t Touchpoint) error {
 		return err
 	}
 	kept := Touchpoint{
-		Key: t.Key, TaskID: t.TaskID, Journey: JourneyKey("", t.TaskID), Who: t.Who, Values: map[string]any{},
+		Key: t.Key, TaskID: t.TaskID, Journey: JourneyKey("", t.TaskID), Who: t.Who,
 		State: Written, Frozen: true, RecordID: t.RecordID, Sent: t.Sent, WrittenAt: t.WrittenAt,
 	}
 	if t.TaskID == "" {
@@ -161,7 +161,7 @@ func freeze(tx *txn, t Touchpoint) error {
 			return err
 		}
 	}
-	return put(tx.Bucket(bTouchpoints), []byte(t.Key), kept)
+	return storeTouchpoint(tx, &kept)
 }
 
 func deletePrefix(b *bucket, prefix []byte) error {

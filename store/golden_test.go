@@ -46,8 +46,25 @@ func fillGolden(t testing.TB, s *Store) {
 		{Call: mapping.Call{TaskID: "00THs00000AAAACMAA", Visitor: "golden-b", At: goldenAt.Add(30 * time.Minute), Fields: map[string]any{}}, Hash: "3", ReadAt: goldenAt},
 	}, Cursor{Since: goldenAt, Start: goldenAt.Add(-time.Hour)})
 	must(err)
-	dirty, err := s.Dirty(ctx, goldenAt, 10)
+	resolveGolden(t, s)
+	due, err := s.Due(goldenAt, 10)
 	must(err)
+	if len(due) != 2 {
+		t.Fatalf("golden store: %d touchpoints due, want 2", len(due))
+	}
+	must(s.Begin(ctx, due[:1]))
+	must(s.Finish(ctx, goldenAt, []Outcome{{Key: due[0].Key, Hash: due[0].Hash, RecordID: "a00000000000001AAA", State: Written}}))
+	must(s.PutPersons(ctx, []Person{{Who: "00QHs00000AAAAAMAA", RecordID: "a01000000000001AAA"}}))
+	must(s.SetState(ctx, "golden", map[string]int{"a": 1}))
+}
+
+// resolveGolden answers for all that is dirty, each time the same.
+func resolveGolden(t testing.TB, s *Store) {
+	t.Helper()
+	dirty, err := s.Dirty(t.Context(), goldenAt, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var all []Resolved
 	for _, j := range dirty {
 		r := Resolved{Journey: j}
@@ -60,17 +77,28 @@ func fillGolden(t testing.TB, s *Store) {
 		}
 		all = append(all, r)
 	}
-	_, err = s.Commit(ctx, goldenAt, all)
-	must(err)
-	due, err := s.Due(goldenAt, 10)
-	must(err)
-	if len(due) != 2 {
-		t.Fatalf("golden store: %d touchpoints due, want 2", len(due))
+	if _, err := s.Commit(t.Context(), goldenAt, all); err != nil {
+		t.Fatal(err)
 	}
-	must(s.Begin(ctx, due[:1]))
-	must(s.Finish(ctx, goldenAt, []Outcome{{Key: due[0].Key, Hash: due[0].Hash, RecordID: "a00000000000001AAA", State: Written}}))
-	must(s.PutPersons(ctx, []Person{{Who: "00QHs00000AAAAAMAA", RecordID: "a01000000000001AAA"}}))
-	must(s.SetState(ctx, "golden", map[string]int{"a": 1}))
+}
+
+// workOnGolden changes each kind of value that resolving and sending change.
+func workOnGolden(t testing.TB, s *Store) {
+	t.Helper()
+	if _, err := s.MarkAll(t.Context(), "golden"); err != nil {
+		t.Fatal(err)
+	}
+	resolveGolden(t, s)
+	due, err := s.Due(goldenAt, 10)
+	if err != nil || len(due) != 1 {
+		t.Fatalf("%d touchpoints due, %v; want the one that was not sent", len(due), err)
+	}
+	if err := s.Begin(t.Context(), due); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Finish(t.Context(), goldenAt, []Outcome{{Key: due[0].Key, Hash: due[0].Hash, State: Parked, Next: goldenAt, Code: "LOCKED"}}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // goldenReading is what fillGolden leaves, as the exported methods show it.
@@ -91,7 +119,7 @@ func goldenReading(t testing.TB, s *Store) string {
 		}
 		for _, c := range j.Calls {
 			tp := j.Touchpoints[CallKey(c.TaskID)]
-			fmt.Fprintf(&b, "  call %s %s %s %s %v: %s %s %s %v\n", c.TaskID, c.At, c.Hash, c.Resolution.Reason, c.Fields, tp.State, tp.RecordID, tp.PersonField, tp.Values)
+			fmt.Fprintf(&b, "  call %s %s %s %s %v: %s %s %s %v\n", c.TaskID, c.At, c.Hash, c.Resolution.Reason, c.Fields, tp.State, tp.RecordID, tp.PersonField, tp.Values())
 		}
 	}
 	org, err := s.Org()
@@ -103,7 +131,7 @@ func goldenReading(t testing.TB, s *Store) string {
 	return b.String()
 }
 
-// A store of every release opens with today's code and reads as it did. The flag -update
+// A store of every release opens with today's code, reads as it did, and can be gone on with. The flag -update
 // writes the one of the present schema; those of earlier schemas stay for good:
 //
 //	go test ./store -run TestGolden -update
@@ -134,6 +162,8 @@ func TestGolden(t *testing.T) {
 	fresh := openTest(t)
 	fillGolden(t, fresh)
 	want := goldenReading(t, fresh)
+	workOnGolden(t, fresh)
+	worked := goldenReading(t, fresh)
 	for version := 1; version <= schema; version++ {
 		name := fmt.Sprintf("testdata/golden-%d.db.gz", version)
 		path := filepath.Join(t.TempDir(), "callpoint.db")
@@ -141,6 +171,10 @@ func TestGolden(t *testing.T) {
 		s := openAt(t, path, Options{})
 		if diff := cmp.Diff(want, goldenReading(t, s)); diff != "" {
 			t.Errorf("%s reads differently (-today's +golden):\n%s", name, diff)
+		}
+		workOnGolden(t, s)
+		if diff := cmp.Diff(worked, goldenReading(t, s)); diff != "" {
+			t.Errorf("%s reads differently once it was written to (-today's +golden):\n%s", name, diff)
 		}
 	}
 }

@@ -19,6 +19,7 @@ var (
 	bDirty       = []byte("dirty")
 	bWake        = []byte("wake")
 	bTouchpoints = []byte("touchpoints")
+	bContents    = []byte("contents")
 	bOwned       = []byte("owned")
 	bDue         = []byte("due")
 	bParked      = []byte("parked")
@@ -27,13 +28,13 @@ var (
 	bForgotten   = []byte("forgotten")
 
 	buckets = [][]byte{bMeta, bEvents, bVisits, bCalls, bTimeline, bJourneys, bDirty, bWake,
-		bTouchpoints, bOwned, bDue, bParked, bPersons, bPruned, bForgotten}
+		bTouchpoints, bContents, bOwned, bDue, bParked, bPersons, bPruned, bForgotten}
 )
 
 // sealed says whether the values of a bucket are envelopes: all but those of indexes.
 func sealed(bucket []byte) bool {
 	switch string(bucket) {
-	case "meta", "events", "visits", "calls", "touchpoints", "persons", "pruned", "forgotten":
+	case "meta", "events", "visits", "calls", "touchpoints", "contents", "persons", "pruned", "forgotten":
 		return true
 	}
 	return false

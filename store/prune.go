@@ -41,18 +41,15 @@ const (
 // are not cut in two, and says what to remember. It runs within a transaction and must
 // not call the store.
 func (s *Store) Prune(ctx context.Context, before time.Time, cut func(*mapping.Journey, time.Time)) (sum Pruned, err error) {
-	for _, search := range []func(tx *txn, from []byte) (found []string, next []byte){
-		func(tx *txn, from []byte) ([]string, []byte) { return oldEvents(tx, from, before) },
-		func(tx *txn, from []byte) ([]string, []byte) { return oldVisits(tx, from, before) },
-	} {
+	for _, search := range []func(tx *txn, from []byte, before time.Time) (found []string, next []byte, err error){oldEvents, oldVisits} {
 		for from := []byte{}; from != nil; {
 			if err := ctx.Err(); err != nil {
 				return sum, err
 			}
 			var visitors []string
-			err := s.view(func(tx *txn) error {
-				visitors, from = search(tx, from)
-				return nil
+			err := s.view(func(tx *txn) (err error) {
+				visitors, from, err = search(tx, from, before)
+				return err
 			})
 			if err != nil {
 				return sum, err
@@ -66,12 +63,12 @@ func (s *Store) Prune(ctx context.Context, before time.Time, cut func(*mapping.J
 }
 
 // oldEvents finds visitors whose first event is old. It looks at one key of each.
-func oldEvents(tx *txn, from []byte, before time.Time) (found []string, next []byte) {
+func oldEvents(tx *txn, from []byte, before time.Time) (found []string, next []byte, err error) {
 	c := tx.Bucket(bEvents).Cursor()
 	k, _ := c.Seek(from)
 	for range pruneLook {
 		if k == nil {
-			return found, nil
+			return found, nil, nil
 		}
 		visitor, rest := afterSep(k)
 		if len(rest) >= 8 && keyTime(rest).Before(before) {
@@ -80,30 +77,32 @@ func oldEvents(tx *txn, from []byte, before time.Time) (found []string, next []b
 		next = append(bytes.Clone(visitor), 1) // the next visitor: this one's keys lie between id 00 and id 01
 		k, _ = c.Seek(next)
 	}
-	return found, next
+	return found, next, nil
 }
 
-// oldVisits finds visitors with an old visit. Decoding every visit every hour would cost
-// more than the rest of callpoint, so it compares the text of the time to the second.
-func oldVisits(tx *txn, from []byte, before time.Time) (found []string, next []byte) {
-	bound := []byte(before.UTC().Format("2006-01-02T15:04:05"))
-	label := []byte(`"started_at":"`)
+// oldVisits finds visitors with an old visit.
+func oldVisits(tx *txn, from []byte, before time.Time) (found []string, next []byte, err error) {
 	c := tx.Bucket(bVisits).Cursor()
 	k, v := c.Seek(from)
 	for range pruneLook {
 		if k == nil {
-			return found, nil
+			return found, nil, nil
 		}
-		visitor, _ := afterSep(k)
-		_, at, _ := bytes.Cut(v, label)
-		if len(at) >= len(bound) && bytes.Compare(at[:len(bound)], bound) <= 0 {
+		var visit struct { // decoding the rest would be most of the cost
+			StartedAt time.Time `json:"started_at"`
+		}
+		if err := open(k, v, &visit); err != nil {
+			return nil, nil, err
+		}
+		if visit.StartedAt.Before(before) {
+			visitor, _ := afterSep(k)
 			found = append(found, string(visitor))
 			k, v = c.Seek(append(bytes.Clone(visitor), 1))
 			continue
 		}
 		k, v = c.Next()
 	}
-	return found, bytes.Clone(k)
+	return found, bytes.Clone(k), nil
 }
 
 // pruneAll drops what is old of these visitors, some of them to a transaction.

@@ -74,8 +74,7 @@ func (s *Store) eachTouchpoint(ctx context.Context, keys []string, fn func(*Touc
 		n := min(releaseBatch, len(keys))
 		err := s.update(ctx, func(tx *txn) error {
 			for _, key := range keys[:n] {
-				var old Touchpoint
-				ok, err := get(tx.Bucket(bTouchpoints), []byte(key), &old)
+				old, ok, err := loadTouchpoint(tx, []byte(key))
 				if err != nil {
 					return err
 				}
@@ -102,8 +101,12 @@ func (s *Store) Touchpoints(keys []string) (all map[string]Touchpoint, err error
 	all = make(map[string]Touchpoint, len(keys))
 	err = s.view(func(tx *txn) error {
 		for _, key := range keys {
-			if err := readTouchpoint(tx, []byte(key), all); err != nil {
+			t, ok, err := readTouchpoint(tx, []byte(key))
+			if err != nil {
 				return err
+			}
+			if ok {
+				all[key] = t
 			}
 		}
 		return nil
@@ -111,7 +114,7 @@ func (s *Store) Touchpoints(keys []string) (all map[string]Touchpoint, err error
 	return all, err
 }
 
-// EachTouchpoint visits every touchpoint by key, in short transactions.
+// EachTouchpoint visits every touchpoint by key, in short transactions, without content.
 func (s *Store) EachTouchpoint(fn func(Touchpoint) error) error {
 	var from []byte
 	for {
@@ -119,8 +122,8 @@ func (s *Store) EachTouchpoint(fn func(Touchpoint) error) error {
 		err := s.view(func(tx *txn) error {
 			c := tx.Bucket(bTouchpoints).Cursor()
 			for k, v := c.Seek(from); k != nil && len(page) < releaseBatch; k, v = c.Next() {
-				var t Touchpoint
-				if err := open(k, v, &t); err != nil {
+				t, err := openTouchpoint(k, v)
+				if err != nil {
 					return err
 				}
 				page = append(page, t)

@@ -93,8 +93,8 @@ func (d *desk) stands(state State, content string, isDue bool) *Touchpoint {
 	if tp == nil {
 		d.t.Fatal("there is no touchpoint")
 	}
-	if tp.State != state || tp.Values["x"] != content || (len(due) == 1) != isDue {
-		d.t.Errorf("%s, content %v, %d due; want %s, content %s, due %v", tp.State, tp.Values["x"], len(due), state, content, isDue)
+	if tp.State != state || tp.Values()["x"] != content || (len(due) == 1) != isDue {
+		d.t.Errorf("%s, content %v, %d due; want %s, content %s, due %v", tp.State, tp.Values()["x"], len(due), state, content, isDue)
 	}
 	return tp
 }

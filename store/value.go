@@ -5,24 +5,52 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"reflect"
 	"time"
+
+	"github.com/fxamacker/cbor/v2"
 )
 
-const valueVersion = 1
+// The version byte of an envelope says how its payload is encoded. Up to schema 2 all were
+// JSON; such values stay as they are until they are written again.
+const (
+	versionJSON = 1
+	versionCBOR = 2
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// Times keep their nanoseconds and numbers in an any stay what they were; text that is no
+// UTF-8 comes back as it was put in.
+var (
+	encoding = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode())
+	decoding = must(cbor.DecOptions{IntDec: cbor.IntDecConvertSignedOrFail, UTF8: cbor.UTF8DecodeInvalid,
+		DefaultMapType: reflect.TypeFor[map[string]any](), MaxArrayElements: 1 << 24, MaxMapPairs: 1 << 24}.DecMode())
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err) // options that contradict each other
+	}
+	return v
+}
+
 // seal wraps v into an envelope bound to its key.
 func seal(key []byte, v any) ([]byte, error) {
-	payload, err := json.Marshal(v)
+	payload, err := encoding.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode %q: %w", key, err)
 	}
+	return envelope(versionCBOR, key, payload), nil
+}
+
+// envelope wraps a payload that is encoded already.
+func envelope(version byte, key, payload []byte) []byte {
 	b := make([]byte, 5, 5+len(payload))
-	b[0] = valueVersion
+	b[0] = version
 	b = append(b, payload...)
 	binary.BigEndian.PutUint32(b[1:5], checksum(key, payload))
-	return b, nil
+	return b
 }
 
 // open unwraps an envelope into v. The payload is copied, so v outlives the transaction.
@@ -31,7 +59,11 @@ func open(key, b []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(payload, v); err != nil {
+	decode := decoding.Unmarshal
+	if b[0] == versionJSON {
+		decode = json.Unmarshal
+	}
+	if err := decode(payload, v); err != nil {
 		return fmt.Errorf("%w: value of %q: %v", ErrDamaged, key, err)
 	}
 	return nil
@@ -41,13 +73,25 @@ func verify(key, b []byte) ([]byte, error) {
 	if len(b) < 5 {
 		return nil, fmt.Errorf("%w: value of %q has %d bytes", ErrDamaged, key, len(b))
 	}
-	if b[0] != valueVersion {
-		return nil, fmt.Errorf("%w: value of %q has version %d, this program reads %d", ErrDamaged, key, b[0], valueVersion)
+	if b[0] != versionJSON && b[0] != versionCBOR {
+		return nil, fmt.Errorf("%w: value of %q has version %d, this program reads %d and %d", ErrDamaged, key, b[0], versionJSON, versionCBOR)
 	}
 	if got, want := checksum(key, b[5:]), binary.BigEndian.Uint32(b[1:5]); got != want {
 		return nil, fmt.Errorf("%w: checksum of %q is %08x, recorded was %08x", ErrDamaged, key, got, want)
 	}
 	return b[5:], nil
+}
+
+// wellFormed verifies an envelope whose payload nobody has to decode.
+func wellFormed(key, b []byte) error {
+	payload, err := verify(key, b)
+	switch {
+	case err != nil:
+		return err
+	case b[0] == versionJSON && !json.Valid(payload), b[0] == versionCBOR && cbor.Wellformed(payload) != nil:
+		return fmt.Errorf("%w: value of %q cannot be decoded", ErrDamaged, key)
+	}
+	return nil
 }
 
 func checksum(key, payload []byte) uint32 {

@@ -35,7 +35,7 @@ func (e *Engine) recordFields() []string {
 // A person that is not known says nothing.
 func changes(t store.Touchpoint, r salesforce.Record, persons map[string]store.Person) map[string]FieldChange {
 	all := map[string]FieldChange{}
-	for field, to := range t.Values {
+	for field, to := range t.Values() {
 		if from, asked := r[field]; asked && !sameValue(from, to) {
 			all[field] = FieldChange{from, to}
 		}

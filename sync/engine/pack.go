@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"callpoint/store"
@@ -44,7 +43,7 @@ func (e *Engine) pack(due []store.Touchpoint, x *shipment) []parcel {
 func (e *Engine) parcel(some []store.Touchpoint, x *shipment) parcel {
 	p := parcel{batch: salesforce.Batch{Object: e.cfg.TouchpointObject, ExternalID: e.cfg.ExternalID}, touchpoints: some}
 	for _, t := range some {
-		record := maps.Clone(t.Values)
+		record := t.Values()
 		record[e.cfg.ExternalID] = t.Key
 		if t.PersonField != "" {
 			e.link(record, t, x)

@@ -101,7 +101,7 @@ func (e *Engine) preview(ctx context.Context, due []store.Touchpoint, p *Preview
 		default:
 			p.Create++
 			r.Fields = map[string]FieldChange{}
-			for field, v := range t.Values {
+			for field, v := range t.Values() {
 				if v != nil {
 					r.Fields[field] = FieldChange{nil, v}
 				}

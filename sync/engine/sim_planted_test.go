@@ -51,36 +51,36 @@ var simPlants = map[string]simPlant{
 		b, _ = json.Marshal(r["SystemModstamp"])
 	}
 	sum := sha256.Sum256(b)`},
-	"no intent": {"die-before-outcome", "../../store/touchpoints.go", `			now.Sent, now.WrittenHash = true, ""`,
+	"no intent": {"die-before-outcome", "../../store/attempts.go", `			now.Sent, now.WrittenHash = true, ""`,
 		`			if planted("no intent") {
 				continue
 			}
 			now.Sent, now.WrittenHash = true, ""`},
-	"hash before the write": {"back-to-what-was-lost", "../../store/touchpoints.go", `			now.Sent, now.WrittenHash = true, ""`,
+	"hash before the write": {"back-to-what-was-lost", "../../store/attempts.go", `			now.Sent, now.WrittenHash = true, ""`,
 		`			now.Sent, now.WrittenHash = true, ""
 			if planted("hash before the write") {
 				now.WrittenHash = now.Hash
 			}`},
-	"outcome lost": {"nothing-new", "../../store/touchpoints.go", `		if current && !old.Delete {
+	"outcome lost": {"nothing-new", "../../store/attempts.go", `		if current && !old.Delete {
 			t.State = Written`, `		if planted("outcome lost") {
 			return nil
 		}
 		if current && !old.Delete {
 			t.State = Written`},
-	"equal content sent": {"equal-content", "../../store/touchpoints.go", `	if known && old.Hash == t.Hash && !old.Delete {`,
+	"equal content sent": {"equal-content", "../../store/commit.go", `	if known && old.Hash == t.Hash && !old.Delete {`,
 		`	if planted("equal content sent") && old.State == Written {
 		old.Hash, old.WrittenHash = "", ""
 	}
 	if known && old.Hash == t.Hash && !old.Delete {`},
-	"retry forgotten": {"locked-row", "../../store/touchpoints.go", `		t.Attempts++
+	"retry forgotten": {"locked-row", "../../store/attempts.go", `		t.Attempts++
 	}`, `		t.Attempts++
 	}
 	if planted("retry forgotten") && t.State == Retrying {
 		t.State = Unchanged
 	}`},
-	"generation ignored": {"event-during-resolve", "../../store/touchpoints.go", `!bytes.Equal(mark, generation(r.Journey.Generation)) {`,
+	"generation ignored": {"event-during-resolve", "../../store/commit.go", `!bytes.Equal(mark, generation(r.Journey.Generation)) {`,
 		`!bytes.Equal(mark, generation(r.Journey.Generation)) && !planted("generation ignored") {`},
-	"wake lost": {"hold-ends", "../../store/touchpoints.go", `	if !r.Result.Wake.IsZero() {`,
+	"wake lost": {"hold-ends", "../../store/commit.go", `	if !r.Result.Wake.IsZero() {`,
 		`	if !r.Result.Wake.IsZero() && !planted("wake lost") {`},
 	"late event not resolved": {"late-event", "../../store/events.go", `	return markDirty(a.tx, r.visitor)
 }`, `	if planted("late event not resolved") {

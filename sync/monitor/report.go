@@ -166,8 +166,9 @@ func channelOf(c store.Call, tp *store.Touchpoint) (channel, subchannel string) 
 	if x := c.Resolution.Session; x != nil {
 		return x.Channel, x.Subchannel
 	}
-	channel = text(tp.Values["bizible2__Marketing_Channel__c"])
-	path := text(tp.Values["bizible2__Marketing_Channel_Path__c"])
+	values := tp.Values()
+	channel = text(values["bizible2__Marketing_Channel__c"])
+	path := text(values["bizible2__Marketing_Channel_Path__c"])
 	if rest, ok := strings.CutPrefix(path, channel+"."); ok {
 		subchannel = rest
 	}

@@ -64,7 +64,7 @@ func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 		v.Cure = strings.TrimSpace(v.Cure + " " + salesforceCure(t))
 	}
 	v.Touchpoint = map[string]any{}
-	for field, value := range t.Values {
+	for field, value := range t.Values() {
 		v.Touchpoint[field] = value
 	}
 	if t.PersonField != "" {

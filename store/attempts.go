@@ -1,0 +1,180 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"time"
+)
+
+// Due gives up to limit touchpoints whose time to be sent has come, oldest first.
+func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
+	err = s.view(func(tx *txn) error {
+		c := tx.Bucket(bDue).Cursor()
+		for k, _ := c.First(); k != nil && len(due) < limit && !keyTime(k).After(now); k, _ = c.Next() {
+			t, ok, err := readTouchpoint(tx, k[8:])
+			if err != nil {
+				return err
+			}
+			if ok {
+				due = append(due, t)
+			}
+		}
+		return nil
+	})
+	return due, err
+}
+
+// ReleaseParked makes parked touchpoints due whose time has come, or that keys name.
+func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[string]bool) (n int, err error) {
+	var release [][]byte
+	err = s.view(func(tx *txn) error {
+		return tx.Bucket(bParked).ForEach(func(k, v []byte) error {
+			if keys[string(k)] || !keyTime(v).After(now) {
+				release = append(release, bytes.Clone(k))
+			}
+			return nil
+		})
+	})
+	if err != nil || len(release) == 0 {
+		return 0, err
+	}
+	err = s.update(ctx, func(tx *txn) error {
+		n = 0
+		for _, k := range release {
+			old, ok, err := loadTouchpoint(tx, k)
+			if err != nil {
+				return err
+			}
+			if !ok || old.State != Parked {
+				continue
+			}
+			t := old
+			t.State, t.NextAttempt = Retrying, now
+			if err := schedule(tx, &old, &t); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Begin records that these touchpoints are about to be sent: from here on they may
+// stand, and until the answer is recorded it is unknown with which content.
+func (s *Store) Begin(ctx context.Context, sent []Touchpoint) error {
+	return s.update(ctx, func(tx *txn) error {
+		for _, t := range sent {
+			now, ok, err := loadTouchpoint(tx, []byte(t.Key))
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			now.Sent, now.WrittenHash = true, ""
+			if err := storeTouchpoint(tx, &now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// An Outcome is what became of one attempt.
+type Outcome struct {
+	Key      string
+	Hash     string // of the content that was sent
+	Gone     bool   // deleted in Salesforce, as it should be
+	RecordID string
+	// State is Written, Retrying or Parked; for the latter two Next says when it is tried again.
+	State         State
+	Next          time.Time
+	Code, Message string
+}
+
+// Finish records outcomes. Content that changed while it was on its way stays pending.
+func (s *Store) Finish(ctx context.Context, now time.Time, all []Outcome) error {
+	return s.update(ctx, func(tx *txn) error {
+		for _, o := range all {
+			if err := finish(tx, now, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func finish(tx *txn, now time.Time, o Outcome) error {
+	old, ok, err := loadTouchpoint(tx, []byte(o.Key))
+	if err != nil || !ok {
+		return err
+	}
+	if o.Gone && old.Delete {
+		return dropTouchpoint(tx, &old)
+	}
+	t := old
+	if o.Gone {
+		// It was wanted again while the deletion was on its way: it is pending as a new record.
+		t.RecordID, t.WrittenHash = "", ""
+		return schedule(tx, &old, &t)
+	}
+	if o.RecordID != "" {
+		t.RecordID = o.RecordID
+	}
+	current := old.Hash == o.Hash
+	switch {
+	case o.State == Written:
+		t.WrittenHash, t.WrittenAt, t.Attempts, t.Code, t.Message = o.Hash, now, 0, "", ""
+		if current && !old.Delete {
+			t.State = Written
+		}
+	case current:
+		t.State, t.NextAttempt, t.Code, t.Message = o.State, o.Next, o.Code, o.Message
+		t.Attempts++
+	}
+	return schedule(tx, &old, &t)
+}
+
+// Backlog says what waits, for health and the summary of a cycle.
+type Backlog struct {
+	Due, Parked, Dirty int
+	OldestDue          time.Time
+}
+
+// Backlog counts what waits.
+func (s *Store) Backlog() (b Backlog, err error) {
+	err = s.view(func(tx *txn) error {
+		c := tx.Bucket(bDue).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			if b.Due == 0 {
+				b.OldestDue = keyTime(k)
+			}
+			b.Due++
+		}
+		c = tx.Bucket(bParked).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			b.Parked++
+		}
+		c = tx.Bucket(bDirty).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			b.Dirty++
+		}
+		return nil
+	})
+	return b, err
+}
+
+// ParkedTouchpoints lists what Salesforce refuses.
+func (s *Store) ParkedTouchpoints() (all []Touchpoint, err error) {
+	err = s.view(func(tx *txn) error {
+		return tx.Bucket(bParked).ForEach(func(k, _ []byte) error {
+			t, ok, err := readTouchpoint(tx, k)
+			if ok && err == nil {
+				all = append(all, t)
+			}
+			return err
+		})
+	})
+	return all, err
+}

@@ -1,0 +1,184 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"time"
+
+	"callpoint/mapping"
+)
+
+// A Resolved journey is what follows from a Journey that was read.
+type Resolved struct {
+	Journey Journey
+	Result  mapping.Result
+}
+
+// Commit stores resolutions and the touchpoints that follow from them, in one
+// transaction. A journey that changed since it was read is left dirty and skipped.
+// It returns how many touchpoints came out with the content that stands already.
+func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) (unchanged int, err error) {
+	err = s.update(ctx, func(tx *txn) error {
+		unchanged = 0
+		for i := range all {
+			n, err := commitJourney(tx, now, &all[i])
+			if err != nil {
+				return err
+			}
+			unchanged += n
+		}
+		return nil
+	})
+	return unchanged, err
+}
+
+func commitJourney(tx *txn, now time.Time, r *Resolved) (unchanged int, err error) {
+	key := []byte(r.Journey.Key)
+	mark := tx.Bucket(bDirty).Get(key)
+	if mark == nil || !bytes.Equal(mark, generation(r.Journey.Generation)) {
+		return 0, nil
+	}
+	if err := commitCalls(tx, now, r); err != nil {
+		return 0, err
+	}
+	if unchanged, err = commitTouchpoints(tx, now, r); err != nil {
+		return 0, err
+	}
+	if !r.Result.Wake.IsZero() {
+		if err := tx.Bucket(bWake).Put(append(timeKey(r.Result.Wake), key...), nil); err != nil {
+			return 0, err
+		}
+	}
+	return unchanged, tx.Bucket(bDirty).Delete(key)
+}
+
+func commitCalls(tx *txn, now time.Time, r *Resolved) error {
+	for i, res := range r.Result.Calls {
+		c := r.Journey.Calls[i]
+		c.Resolution, c.Snapshot, c.ResolvedAt = res, res.Snapshot, now
+		c.Resolution.Snapshot = nil
+		if c.Forgotten {
+			c.Snapshot, c.Resolution.Detail = nil, forgottenDetail
+		}
+		if err := put(tx.Bucket(bCalls), []byte(c.TaskID), c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func commitTouchpoints(tx *txn, now time.Time, r *Resolved) (unchanged int, err error) {
+	stays := map[string]bool{}
+	for _, c := range r.Journey.Calls {
+		if c.Forgotten {
+			stays[CallKey(c.TaskID)] = true
+		}
+	}
+	for _, m := range r.Result.Touchpoints {
+		if stays[m.Key] {
+			continue
+		}
+		stays[m.Key] = true
+		t, err := desired(r.Journey.Key, m)
+		if err != nil {
+			return 0, err
+		}
+		same, err := want(tx, now, t)
+		if err != nil {
+			return 0, err
+		}
+		if same {
+			unchanged++
+		}
+	}
+	for _, k := range r.Result.Retract {
+		if stays[k] {
+			continue
+		}
+		stays[k] = true
+		if err := unwant(tx, now, k); err != nil {
+			return 0, err
+		}
+	}
+	for k, t := range r.Journey.Touchpoints {
+		// One that was never sent goes without a trace; one that may stand is kept as it is.
+		if !stays[k] && !t.MayStand() {
+			if err := dropTouchpoint(tx, &t); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return unchanged, nil
+}
+
+// want makes t what should stand under its key. Equal content is not sent again.
+func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
+	old, known, err := loadTouchpoint(tx, []byte(t.Key))
+	if err != nil {
+		return false, err
+	}
+	if known && old.Hash == t.Hash && !old.Delete {
+		if old.State == Written {
+			old.State = Unchanged
+			return true, storeTouchpoint(tx, &old)
+		}
+		return old.State == Unchanged, nil
+	}
+	t.WrittenHash, t.WrittenAt, t.RecordID, t.Sent = old.WrittenHash, old.WrittenAt, old.RecordID, old.Sent
+	if t.TaskID == "" {
+		if err := tx.Bucket(bOwned).Put(prefixed(t.Journey, []byte(t.Key)), nil); err != nil {
+			return false, err
+		}
+	}
+	t.State, t.NextAttempt = Pending, now
+	// It went back to what stands before the change was sent.
+	if t.Retracted = old.Retracted; t.Retracted || t.WrittenHash == t.Hash && !old.Delete {
+		t.State = Unchanged
+	}
+	return t.State == Unchanged, schedule(tx, &old, &t)
+}
+
+// unwant marks a record that may stand for deletion.
+func unwant(tx *txn, now time.Time, key string) error {
+	old, ok, err := loadTouchpoint(tx, []byte(key))
+	if err != nil || !ok || old.Delete {
+		return err
+	}
+	if !old.MayStand() {
+		return dropTouchpoint(tx, &old)
+	}
+	t := old
+	t.Delete, t.State, t.NextAttempt, t.Attempts, t.Code, t.Message = true, Pending, now, 0, "", ""
+	return schedule(tx, &old, &t)
+}
+
+// desired turns what should stand into a record to keep.
+func desired(journey string, m mapping.Touchpoint) (t Touchpoint, err error) {
+	t = Touchpoint{Key: m.Key, TaskID: m.TaskID, Journey: journey, Who: m.Who, Session: m.Session}
+	values := maps.Clone(m.Values)
+	for field, v := range values {
+		if _, ok := v.(mapping.PersonRef); ok {
+			t.PersonField = field
+			delete(values, field)
+		}
+	}
+	if t.Content, err = json.Marshal(values); err != nil {
+		return t, err
+	}
+	b, err := json.Marshal([]string{t.PersonField, t.Who})
+	if err != nil {
+		return t, err
+	}
+	// What it is taken over is what it was when content and person were one array.
+	h := sha256.New()
+	h.Write([]byte("["))
+	h.Write(t.Content)
+	h.Write([]byte(","))
+	h.Write(b[1:])
+	t.Hash = hex.EncodeToString(h.Sum(nil)[:16])
+	return t, nil
+}

@@ -1,0 +1,86 @@
+package store
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	bolt "go.etcd.io/bbolt"
+)
+
+// What a value says comes back as it was, whichever version of the envelope it is in.
+func TestValuesComeBack(t *testing.T) {
+	t.Parallel()
+	type value struct {
+		At     time.Time      `json:"at"`
+		Never  time.Time      `json:"never,omitzero"`
+		Text   string         `json:"text"`
+		Fields map[string]any `json:"fields"`
+		Salt   []byte         `json:"salt"`
+	}
+	want := value{
+		At: time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC), Text: "not UTF-8: \xff, \x00, é",
+		Fields: map[string]any{"text": "a", "number": 1.5, "whole": 3.0, "none": nil, "flag": true, "inner": map[string]any{"list": []any{"x"}}},
+		Salt:   []byte{0, 255},
+	}
+	key := []byte("k")
+	b, err := seal(key, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got value
+	if err := open(key, b, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-put +got)\n%s", diff)
+	}
+	if err := wellFormed(key, b); err != nil {
+		t.Error(err)
+	}
+	var old value
+	if err := open(key, envelope(versionJSON, key, []byte(`{"at":"2026-11-23T12:00:00Z","text":"a","fields":{"n":1}}`)), &old); err != nil {
+		t.Error(err)
+	}
+	if old.Text != "a" || old.Fields["n"] != 1.0 || !old.At.Equal(goldenAt) {
+		t.Errorf("of schema 2: %+v", old)
+	}
+	for name, b := range map[string][]byte{
+		"no payload": b[:4], "version": append([]byte{9}, b[1:]...), "another's": envelope(versionCBOR, []byte("other"), b[5:]),
+		"cut": envelope(versionCBOR, key, b[5:len(b)-1]), "JSON cut": envelope(versionJSON, key, []byte(`{"at":`)),
+	} {
+		if err := open(key, b, &got); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+		if err := wellFormed(key, b); err == nil {
+			t.Errorf("%s: well formed", name)
+		}
+	}
+}
+
+// Sending a touchpoint writes its state alone: its content is most of it, and stays.
+func TestSendingLeavesContentAlone(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	fillGolden(t, s)
+	due, err := s.Due(goldenAt, 1)
+	if err != nil || len(due) != 1 || len(due[0].Content) == 0 {
+		t.Fatalf("%+v, %v", due, err)
+	}
+	touched := map[string]struct{}{}
+	err = s.db.Load().Update(func(tx *bolt.Tx) error {
+		return finish(&txn{tx, touched}, goldenAt, Outcome{Key: due[0].Key, Hash: due[0].Hash, State: Written, RecordID: "a00000000000009AAA"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, state := touched["touchpoints\x00"+due[0].Key]; !state {
+		t.Errorf("its state was not written: %q", touched)
+	}
+	if _, content := touched["contents\x00"+due[0].Key]; content {
+		t.Error("its content was written again")
+	}
+	if _, tp, err := s.Call(due[0].TaskID); err != nil || tp.State != Written || string(tp.Content) != string(due[0].Content) {
+		t.Errorf("%+v, %v", tp, err)
+	}
+}
