@@ -16,7 +16,13 @@ nightly:
 	KILL_CYCLES=200 go test -count=1 -timeout 20m -run TestKillAtRandomMoments -v ./cmd/callpoint
 	FAULTS_ALL=1 go test -count=1 -timeout 20m -run 'TestEveryIOMayFail|TestNoFalseAcknowledgement|TestFullDisk' -v ./cmd/callpoint
 	POWER_CYCLES=50 go test -count=1 -timeout 20m -run TestPowerCut -v ./cmd/callpoint
+	LEAK_ROUNDS=200 go test -count=1 -timeout 20m -run TestNothingLeaks -v ./cmd/callpoint
 	TORN_EVENTS=30 go test -count=1 -timeout 20m -run TestTornAndReorderedWrites -v ./cmd/callpoint
+
+# An hour of daemon under load, by itself because of its length.
+.PHONY: soak
+soak:
+	SOAK=1h go test -count=1 -timeout 90m -run 'TestSoak$$' -v ./cmd/callpoint
 
 .PHONY: build test race dist package sbom reproducible clean
 

@@ -16,6 +16,7 @@ import (
 	"callpoint/mapping"
 
 	bolt "go.etcd.io/bbolt"
+	"go.uber.org/goleak"
 )
 
 // TestMain lets the test binary look at a damaged file in a process of its own: what
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("STORE_LOOK_AT"); path != "" {
 		os.Exit(lookAt(path))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m) // no goroutine of any test is left when all have ended
 }
 
 // What lookAt finds, as an exit code; a process that died has another.

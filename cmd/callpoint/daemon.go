@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -53,7 +54,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	a.watch.Start(ctx)
+	a.watch.Measure()
 	srv := collector.NewServer(h, a.log)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
@@ -61,11 +62,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 	go func() { ran <- a.engine.Run(ctx, a.cfg.PollInterval) }()
 	a.log.Info("callpoint is running", "listen", l.Addr().String(), "store", a.store.Path(), "interval", a.cfg.PollInterval.String())
 	systemd.ready()
-	go systemd.watchdog(ctx, a.watch.Live)
-	go systemd.follow(ctx, a.watch.Line, a.cycled)
-	go a.reload(ctx)
-	maintained := make(chan struct{})
-	go func() { defer close(maintained); a.maintain(ctx) }()
+	beside := a.beside(ctx, systemd)
 
 	var runErr, serveErr error
 	select {
@@ -90,7 +87,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 		runErr = errors.Join(runErr, errors.New("the cycle under way did not end in time: what it had not recorded is sent again"))
 	}
 	select {
-	case <-maintained:
+	case <-beside:
 	case <-stop.Done(): // a copy under way counts for nothing until it is whole
 	}
 	if err := a.watch.Save(stop); err != nil {
@@ -106,6 +103,20 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 		return failed(err)
 	}
 	return nil
+}
+
+// beside starts what goes on beside engine and server; the channel is closed when all of
+// it has ended.
+func (a *app) beside(ctx context.Context, systemd *supervisor) <-chan struct{} {
+	var all sync.WaitGroup
+	all.Go(func() { a.watch.Run(ctx) })
+	all.Go(func() { systemd.watchdog(ctx, a.watch.Live) })
+	all.Go(func() { systemd.follow(ctx, a.watch.Line, a.cycled) })
+	all.Go(func() { a.reload(ctx) })
+	all.Go(func() { a.maintain(ctx) })
+	ended := make(chan struct{})
+	go func() { all.Wait(); close(ended) }()
+	return ended
 }
 
 // reload reads the rules anew on SIGHUP. Bad ones are refused: the old ones stay.

@@ -28,13 +28,14 @@ import (
 )
 
 // TestMain lets the test binary be callpoint itself: scripts run the real program in a
-// process of its own. CRASH_AT makes it kill itself at a named step.
+// process of its own. CRASH_AT makes it kill itself at a named step, LEAK makes it leak
+// at every one.
 func TestMain(m *testing.M) {
 	if os.Getenv("CALLPOINT_UNDER_TEST") == "" {
 		os.Exit(m.Run())
 	}
 	environ := slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "CALLPOINT_UNDER_TEST=") || strings.HasPrefix(kv, "CRASH_AT=")
+		return strings.HasPrefix(kv, "CALLPOINT_UNDER_TEST=") || strings.HasPrefix(kv, "CRASH_AT=") || strings.HasPrefix(kv, "LEAK=")
 	})
 	if step := os.Getenv("CRASH_AT"); step != "" {
 		testOnlyAtStep = func(at string) {
@@ -44,8 +45,14 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
+	if os.Getenv("LEAK") != "" {
+		testOnlyAtStep = leak
+	}
 	if n, err := strconv.Atoi(os.Getenv("IMPORT_WINDOW")); err == nil {
 		importWindow = n
+	}
+	if every, err := time.ParseDuration(os.Getenv("MAINTAIN_EVERY")); err == nil {
+		maintenance = every
 	}
 	testOnlyTune = func(c *salesforce.Config) {
 		c.RetryWait, c.RetryWaitMax, c.LoginRetryWait = time.Millisecond, time.Millisecond, time.Millisecond
@@ -69,7 +76,12 @@ const (
 
 func newBench(t *testing.T, env ...string) *bench {
 	t.Helper()
-	b := &bench{t: t, org: orgsim.New(orgsim.Config{}), store: filepath.Join(t.TempDir(), "callpoint.db")}
+	return newBenchOf(t, orgsim.Config{}, env...)
+}
+
+func newBenchOf(t *testing.T, org orgsim.Config, env ...string) *bench {
+	t.Helper()
+	b := &bench{t: t, org: orgsim.New(org), store: filepath.Join(t.TempDir(), "callpoint.db")}
 	srv := httptest.NewServer(b.org)
 	t.Cleanup(srv.Close)
 	b.url = srv.URL
@@ -102,6 +114,11 @@ func (b *bench) checkStore() {
 	if err != nil || len(problems) > 0 {
 		b.t.Errorf("store after the test: %v %v", problems, err)
 	}
+}
+
+// environ is the environment without what the harness tells a process of its own.
+func (b *bench) environ() []string {
+	return slices.DeleteFunc(slices.Clone(b.env), func(kv string) bool { return strings.HasPrefix(kv, "CALLPOINT_UNDER_TEST=") })
 }
 
 func (b *bench) command(ctx context.Context, args ...string) *exec.Cmd {

@@ -9,8 +9,8 @@ import (
 	"callpoint/store"
 )
 
-// maintenance is how often the store is pruned, and compacted where it pays.
-const maintenance = time.Hour
+// maintenance is how often the store is pruned, and compacted where it pays. Tests shorten it.
+var maintenance = time.Hour
 
 // storeOptions are the store's limits.
 func (c *Config) storeOptions() store.Options {

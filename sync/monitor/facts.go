@@ -46,14 +46,9 @@ func (s share) rate() float64 { return float64(s.matched) / float64(max(1, s.cou
 // Measure looks at everything once, and writes nothing.
 func (s *Server) Measure() { s.refresh() }
 
-// Start looks at everything once, and then measures again and again until ctx ends.
-// It does not wait for a write: a start is not to be slower than its reads.
-func (s *Server) Start(ctx context.Context) {
-	s.refresh()
-	go s.measure(ctx)
-}
-
-func (s *Server) measure(ctx context.Context) {
+// Run measures again and again until ctx ends. Its first act is a write, so a start looks
+// at everything with Measure before and is not slower than its reads.
+func (s *Server) Run(ctx context.Context) {
 	tick := time.NewTicker(writableEvery)
 	defer tick.Stop()
 	s.probe(ctx)

@@ -9,6 +9,7 @@ import (
 	"callpoint/store"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -59,7 +60,8 @@ func newMetrics(s *Server) *metrics {
 			m.api.WithLabelValues(op, status)
 		}
 	}
-	m.registry.MustRegister(m.cycles, m.duration, m.records, m.api, &standingMetrics{s})
+	m.registry.MustRegister(m.cycles, m.duration, m.records, m.api, &standingMetrics{s},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
