@@ -42,6 +42,7 @@ func (s *Store) Check() (problems []string, err error) {
 			c.envelopes()
 			c.calls()
 			c.touchpoints()
+			c.reasons()
 			c.indexes()
 		}
 		return nil
@@ -118,6 +119,29 @@ func (c *checker) touchpoints() {
 		}
 		if t.Content == nil && !t.Frozen {
 			c.exists(bContents, k)
+		}
+	})
+}
+
+// reasons compares reasons with their index, both ways.
+func (c *checker) reasons() {
+	c.each(bReasons, func(k, v []byte) {
+		var r Reason
+		if open(k, v, &r) != nil {
+			return
+		}
+		if r.TaskID != string(k) {
+			c.add("reasons: %q holds task %q", k, r.TaskID)
+		}
+		if r.waits() {
+			c.exists(bUntold, append(timeKey(r.Next), k...))
+		}
+	})
+	c.each(bUntold, func(k, _ []byte) {
+		var r Reason
+		ok, err := get(c.tx.Bucket(bReasons), k[8:], &r)
+		if err == nil && (!ok || !r.waits() || !bytes.Equal(timeKey(r.Next), k[:8])) {
+			c.add("untold: entry %q has no reason that waits since then", k)
 		}
 	})
 }

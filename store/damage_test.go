@@ -317,7 +317,7 @@ func relabelled(t testing.TB, file []byte, schema int) []byte {
 func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 	t.Parallel()
 	absent := func(k []byte) []byte { return append(k[:len(k):len(k)], 'x') }
-	for _, name := range [][]byte{bTimeline, bJourneys, bContents, bDue, bParked, bOwned} {
+	for _, name := range [][]byte{bTimeline, bJourneys, bContents, bDue, bParked, bOwned, bUntold} {
 		for _, missing := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, missing %v", name, missing), func(t *testing.T) {
 				t.Parallel()
@@ -368,7 +368,7 @@ func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 	}
 }
 
-// fillIndexes adds a parked touchpoint and a journey record.
+// fillIndexes adds a parked touchpoint, a journey record and a reason that waits.
 func fillIndexes(t testing.TB, s *Store) {
 	t.Helper()
 	err := s.update(context.Background(), func(tx *txn) error {
@@ -385,7 +385,7 @@ func fillIndexes(t testing.TB, s *Store) {
 				return err
 			}
 		}
-		return nil
+		return putReason(tx, "r", &Reason{TaskID: "r", Field: "F__c", Want: "matched", Next: goldenAt})
 	})
 	if err != nil {
 		t.Fatal(err)

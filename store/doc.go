@@ -24,6 +24,8 @@
 //	owned         journey 00 external id     - (journey records of a visitor)
 //	due           time external id           - (touchpoints to send, by when)
 //	parked        external id                when a refused touchpoint is tried again
+//	reasons       Task id                    what the Task is to say of its call, and what it says
+//	untold        time Task id               - (reasons to write, by when)
 //	persons       Lead or Contact id         its Bizible Person in the org
 //
 // Every value except an index entry is an envelope: a version byte, the CRC-32C of

@@ -26,15 +26,18 @@ var (
 	bPersons     = []byte("persons")
 	bPruned      = []byte("pruned")
 	bForgotten   = []byte("forgotten")
+	bReasons     = []byte("reasons")
+	bUntold      = []byte("untold")
 
 	buckets = [][]byte{bMeta, bEvents, bVisits, bCalls, bTimeline, bJourneys, bDirty, bWake,
-		bTouchpoints, bContents, bOwned, bDue, bParked, bPersons, bPruned, bForgotten}
+		bTouchpoints, bContents, bOwned, bDue, bParked, bPersons, bPruned, bForgotten,
+		bReasons, bUntold}
 )
 
 // sealed says whether the values of a bucket are envelopes: all but those of indexes.
 func sealed(bucket []byte) bool {
 	switch string(bucket) {
-	case "meta", "events", "visits", "calls", "touchpoints", "contents", "persons", "pruned", "forgotten":
+	case "meta", "events", "visits", "calls", "touchpoints", "contents", "persons", "pruned", "forgotten", "reasons":
 		return true
 	}
 	return false

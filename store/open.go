@@ -16,26 +16,30 @@ import (
 )
 
 // schema is the version of the keys and payloads that this program writes.
-const schema = 3
+const schema = 4
 
 // migrations take a store from the schema of their index plus one to the next, each in
 // one transaction with the identity record that says so.
 var migrations = [schema - 1]func(*bolt.Tx) error{
 	// 2: what retention and erasure leave behind.
-	func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bPruned, bForgotten} {
+	addBuckets(bPruned, bForgotten),
+	// 3: values in CBOR, a touchpoint's content beside its state. Older ones stay readable,
+	// and move when they are written: a file of millions opens at once.
+	addBuckets(bContents),
+	// 4: what Tasks are to say of their calls.
+	addBuckets(bReasons, bUntold),
+}
+
+// addBuckets is the migration to a schema that has more of them.
+func addBuckets(names ...[]byte) func(*bolt.Tx) error {
+	return func(tx *bolt.Tx) error {
+		for _, name := range names {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
 		return nil
-	},
-	// 3: values in CBOR, a touchpoint's content beside its state. Older ones stay readable,
-	// and move when they are written: a file of millions opens at once.
-	func(tx *bolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bContents)
-		return err
-	},
+	}
 }
 
 // identity is the record that tells a callpoint store from another program's file.

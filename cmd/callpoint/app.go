@@ -69,7 +69,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	e, err := engine.New(engine.Config{
 		Store: s, Org: client, Settings: r.settings, TaskFilter: c.TaskFilter,
 		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,
-		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons,
+		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons, ReasonField: c.taskReason(),
 		Fingerprint: r.fingerprint, Budget: budget, DryRun: c.DryRun,
 		Log: log, AtStep: testOnlyAtStep, OnCycle: a.noteCycle,
 	})

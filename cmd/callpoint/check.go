@@ -199,6 +199,7 @@ func (k *checker) task(ctx context.Context, task salesforce.Object) {
 	} else {
 		k.ok("Task", "every field that is read is there: %s", strings.Join(k.settings.TaskFields(), ", "))
 	}
+	k.reason(task)
 	filter := k.cfg.TaskFilter
 	if filter == "" {
 		filter = engine.DefaultTaskFilter(k.settings.BizibleIDField)

@@ -112,6 +112,25 @@ func (k *checker) person(o salesforce.Object) {
 	}
 }
 
+// reason checks the field of Task that takes a call's reason, where one is named.
+func (k *checker) reason(task salesforce.Object) {
+	const what = "Task reason"
+	name := k.cfg.taskReason()
+	f, ok := task.Field(name)
+	switch {
+	case name == "":
+	case !ok:
+		k.fail(what, "Object Manager, Activity, Fields: create a text field (40), and grant Edit in a permission set; or correct CALLPOINT_REASON_FIELD.",
+			"no field %s that this user may read", name)
+	case !task.Updateable || !f.Updateable:
+		k.fail(what, "Setup, Permission Sets: grant Edit Tasks, and Edit on the field, to the integration user.", "%s may not be edited by this user", name)
+	case f.Length < len(mapping.SessionAlreadyUsed):
+		k.fail(what, "Object Manager, Activity, Fields: make it a text field of length 40.", "%s holds %d characters, a reason up to %d", name, f.Length, len(mapping.SessionAlreadyUsed))
+	default:
+		k.ok(what, "%s takes each call's reason", name)
+	}
+}
+
 // double looks for records that Marketo Measure writes for the same calls: both would
 // count.
 func (k *checker) double(ctx context.Context) {

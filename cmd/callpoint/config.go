@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -343,11 +344,17 @@ func (c *Config) validate() (problems []error) {
 	if c.BatchSize < 25 || c.BatchSize > 200 {
 		bad("CALLPOINT_BATCH_SIZE", "%d is not between 25 and 200", c.BatchSize)
 	}
+	if f := c.taskReason(); f != "" && !fieldName.MatchString(f) {
+		bad("CALLPOINT_REASON_FIELD", "%q is no name of a field", f)
+	}
 	if !c.listensOnLoopback() && c.Token.IsZero() {
 		bad("CALLPOINT_TOKEN", "required, because CALLPOINT_LISTEN=%s is open beyond this machine; set a long random string", c.Listen)
 	}
 	return problems
 }
+
+// fieldName is what Salesforce calls fields.
+var fieldName = regexp.MustCompile(`^[A-Za-z]\w*$`)
 
 func (c *Config) listensOnLoopback() bool {
 	if strings.HasPrefix(c.Listen, "unix:") {
@@ -368,6 +375,17 @@ type rules struct {
 	settings    *mapping.Settings
 	fingerprint string
 	warnings    []mapping.Problem // of the channel rules
+}
+
+// taskPrefix in CALLPOINT_REASON_FIELD says that the field is the Task's.
+const taskPrefix = "task."
+
+// taskReason is the Task's field that takes a call's reason; empty where none does.
+func (c *Config) taskReason() string {
+	if len(c.Reason) > len(taskPrefix) && strings.EqualFold(c.Reason[:len(taskPrefix)], taskPrefix) {
+		return c.Reason[len(taskPrefix):]
+	}
+	return ""
 }
 
 // rules reads the files of channel rules and fields anew. Every problem comes at once.
@@ -404,7 +422,7 @@ func (c *Config) rules() (rules, error) {
 			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %w", c.Fields, err))
 		}
 	}
-	if c.Reason != "" {
+	if c.Reason != "" && c.taskReason() == "" {
 		own = fmt.Appendf(own, "\n%s = reason\n", c.Reason)
 	}
 	if len(own) > 0 {

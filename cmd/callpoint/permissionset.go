@@ -59,6 +59,10 @@ func (p *program) permissionSet(c Config) error {
 			set.Fields = append(set.Fields, fieldPermission{false, "Task." + name, true})
 		}
 	}
+	if name := c.taskReason(); name != "" {
+		set.Fields = append(set.Fields, fieldPermission{true, "Task." + name, true})
+		set.User = append(set.User, userPermission{true, "EditTask"})
+	}
 	fields := r.settings.Fields
 	if fields == nil {
 		fields = mapping.DefaultFields()

@@ -120,6 +120,46 @@ func TestReasonField(t *testing.T) {
 	d.stop()
 }
 
+// The same on the Task itself: check and the permission set name what it takes, explain
+// tells what was written.
+func TestReasonOnTask(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "CALLPOINT_REASON_FIELD=Task.Why__c")
+	if out, _, code := b.run("check"); code != exitUsage || !strings.Contains(out, "no field Why__c") {
+		t.Errorf("check without the field: exit %d\n%s", code, out)
+	}
+	b.org.Schema("Task").AddField(orgsim.Field{Name: "Why__c", Type: "string", Length: 20})
+	if out, _, code := b.run("check"); code != exitUsage || !strings.Contains(out, "holds 20 characters") {
+		t.Errorf("check with a short field: exit %d\n%s", code, out)
+	}
+	b.org.Schema("Task").Change("Why__c", func(f *orgsim.Field) { f.Length, f.Locked = 40, true })
+	if out, _, code := b.run("check"); code != exitUsage || !strings.Contains(out, "may not be edited") {
+		t.Errorf("check with a locked field: exit %d\n%s", code, out)
+	}
+	b.org.Schema("Task").Change("Why__c", func(f *orgsim.Field) { f.Locked = false })
+	if out, _, _ := b.run("check"); !strings.Contains(out, "takes each call's reason") {
+		t.Errorf("check:\n%s", out)
+	}
+	if out, _, _ := b.run("check", "--permission-set"); !strings.Contains(out, "<field>Task.Why__c</field>") || !strings.Contains(out, "<name>EditTask</name>") {
+		t.Errorf("permission set:\n%s", out)
+	}
+	d := b.daemon()
+	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", "https://www.google.com/"))
+	task := b.task(yesterday("12:10:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
+	d.sync()
+	d.stop()
+	if rec, _ := b.org.Get("Task", task); rec["Why__c"] != "matched" {
+		t.Errorf("the Task says %v", rec["Why__c"])
+	}
+	if out, _, _ := b.run("explain", task); !strings.Contains(out, "The Task says matched in Why__c") {
+		t.Errorf("explain:\n%s", out)
+	}
+	b.env = append(b.env, "CALLPOINT_REASON_FIELD=Task.no name")
+	if _, errs, code := b.run("--sync-once"); code != exitUsage || !strings.Contains(errs, "CALLPOINT_REASON_FIELD") {
+		t.Errorf("a bad name: exit %d\n%s", code, errs)
+	}
+}
+
 func TestChannelsCommands(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -47,6 +47,7 @@ type Config struct {
 	TouchpointObject string
 	ExternalID       string // the field of TouchpointObject that holds the key
 	Persons          string // PersonsCreate, PersonsReuse or PersonsOff
+	ReasonField      string // of Task, that takes a call's reason code; empty: none does
 	Fingerprint      string // of everything that mapping depends on; a change maps every call again
 
 	Budget  *Budget      // whose Allow and Note the client has; nil: no calls are counted
@@ -92,6 +93,10 @@ type Engine struct {
 	good     int               // full collections of that size that went well in a row
 	waiting  int               // touchpoints that a dry run told of last
 	window   time.Duration     // width of a query's span where the org asked for less; 0 is open
+
+	reasonField   string    // ReasonField, where the org lets us write it
+	reasonsAfter  time.Time // when reasons are written again, after a collection of which none was taken
+	reasonRefused string    // the refusal of a reason that was logged last
 }
 
 // New checks the configuration.
@@ -187,7 +192,11 @@ func (e *Engine) steps(ctx context.Context, s *Summary) error {
 	if e.cfg.DryRun {
 		return errors.Join(pollErr, e.tellDryRun())
 	}
-	return errors.Join(pollErr, e.upsert(ctx, s))
+	err := e.upsert(ctx, s)
+	if err == nil || errors.As(err, new(*PausedError)) {
+		err = errors.Join(err, e.writeReasons(ctx, s))
+	}
+	return errors.Join(pollErr, err)
 }
 
 // prepare logs in, makes sure that the store is this org's, and learns its schema.

@@ -137,6 +137,9 @@ func (e *Engine) retryAll(ctx context.Context) (int, error) {
 			return 0, err
 		}
 	}
+	if err := e.retryReasons(ctx); err != nil {
+		return 0, err
+	}
 	return e.cfg.Store.ReleaseAll(ctx, e.now())
 }
 

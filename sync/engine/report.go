@@ -14,6 +14,7 @@ type Summary struct {
 	TouchpointsWritten   int       `json:"touchpoints_written"`
 	TouchpointsUnchanged int       `json:"touchpoints_unchanged"`
 	Held                 int       `json:"held"`
+	ReasonsWritten       int       `json:"reasons_written"` // on Tasks
 	Parked               int       `json:"parked"`
 	LateRows             int       `json:"late_rows"` // changed Tasks that only the overlap found
 	APICalls             int       `json:"api_calls"`

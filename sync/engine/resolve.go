@@ -32,6 +32,9 @@ func (e *Engine) resolve(ctx context.Context, s *Summary) error {
 		for i, j := range dirty {
 			resolved[i] = store.Resolved{Journey: j, Result: e.cfg.Settings.Resolve(e.journey(j, earliest))}
 		}
+		if err := e.wantReasons(ctx, resolved); err != nil {
+			return err
+		}
 		e.step("resolved")
 		unchanged, err := e.cfg.Store.Commit(ctx, e.now(), resolved)
 		if err != nil {

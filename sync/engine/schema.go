@@ -121,6 +121,11 @@ func (e *Engine) fit(s *schema) error {
 	}
 	e.cfg.Settings.Fields = fitted
 	s.Dropped = append(s.Dropped, dropped...)
+	e.reasonField = e.cfg.ReasonField
+	if f, ok := task.Field(e.reasonField); e.reasonField != "" && (!ok || !f.Updateable || !task.Updateable) {
+		s.Dropped = append(s.Dropped, taskObject+"."+e.reasonField+" (the reason of a call cannot be written)")
+		e.reasonField = ""
+	}
 	if len(s.Dropped) > 0 {
 		e.cfg.Log.Warn("the org lacks or hides fields: they are left out", "fields", strings.Join(s.Dropped, ", "))
 	}
@@ -150,6 +155,9 @@ func (e *Engine) fingerprint() string {
 	fmt.Fprintln(h, e.cfg.Fingerprint, e.cfg.TouchpointObject, e.cfg.ExternalID, e.cfg.Persons)
 	if e.schema != nil {
 		fmt.Fprintln(h, e.schema.Dropped)
+	}
+	if e.cfg.ReasonField != "" {
+		fmt.Fprintln(h, e.cfg.ReasonField)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

@@ -162,7 +162,22 @@ func salesforceSection(v CallView) Section {
 	if v.NextAttempt != nil {
 		s.Rows = append(s.Rows, Row{"Next attempt", moment(*v.NextAttempt)})
 	}
+	if v.OnTask != nil {
+		s.Text = append(s.Text, onTask(v.OnTask))
+	}
 	return s
+}
+
+// onTask says what the Task itself shows.
+func onTask(o *OnTask) string {
+	switch {
+	case o.Want == o.Written:
+		return fmt.Sprintf("The Task says %s in %s, written at %s.", o.Written, o.Field, moment(*o.WrittenAt))
+	case o.Salesforce.Code != "":
+		return fmt.Sprintf("The Task does not take %s in %s (%s: %s); next attempt at %s.", o.Want, o.Field,
+			o.Salesforce.Code, o.Salesforce.Message, moment(*o.NextAttempt))
+	}
+	return fmt.Sprintf("%s waits to be written to the Task's %s.", o.Want, o.Field)
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

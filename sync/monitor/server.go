@@ -194,7 +194,13 @@ func (s *Server) Call(task string) (CallView, error) {
 	if err != nil {
 		return CallView{}, err
 	}
-	return ViewCall(c, t), nil
+	reason, err := s.cfg.Store.Reason(c.TaskID)
+	if err != nil {
+		return CallView{}, err
+	}
+	v := ViewCall(c, t)
+	v.OnTask = viewReason(reason)
+	return v, nil
 }
 
 func (s *Server) visitor(w http.ResponseWriter, r *http.Request) {

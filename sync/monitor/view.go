@@ -35,6 +35,27 @@ type CallView struct {
 	ResolvedAt *time.Time     `json:"resolved_at"` // null: not yet
 	WrittenAt  *time.Time     `json:"written_at"`  // null: never
 	Cure       string         `json:"cure"`        // what to do about it; empty: nothing
+
+	OnTask *OnTask `json:"reason_on_task,omitempty"` // of one call, where CALLPOINT_REASON_FIELD names a field of Task
+}
+
+// OnTask is what the Task in Salesforce says, or is to say, of its call.
+type OnTask struct {
+	Field       string         `json:"field"`
+	Want        mapping.Reason `json:"want"`
+	Written     mapping.Reason `json:"written"`
+	WrittenAt   *time.Time     `json:"written_at"`
+	NextAttempt *time.Time     `json:"next_attempt"`
+	Salesforce  Answer         `json:"salesforce"`
+}
+
+// viewReason shows what is kept of a Task's reason.
+func viewReason(r *store.Reason) *OnTask {
+	if r == nil {
+		return nil
+	}
+	return &OnTask{Field: r.Field, Want: mapping.Reason(r.Want), Written: mapping.Reason(r.Written), WrittenAt: known(r.WrittenAt),
+		NextAttempt: known(r.Next), Salesforce: Answer{ID: r.TaskID, Code: r.Code, Message: r.Message}}
 }
 
 // Answer is what Salesforce said last.
