@@ -1,0 +1,249 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"callpoint/mapping"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// An example is a fenced block of a document.
+type example struct{ file, lang, text string }
+
+// first is the line by which the tables below know an example.
+func (e example) first() string {
+	line, _, _ := strings.Cut(e.text, "\n")
+	return e.file + ": " + line
+}
+
+func examples(t *testing.T) (all []example) {
+	t.Helper()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
+	for _, f := range append(files, "../../README.md") {
+		name := strings.TrimPrefix(f, "../../")
+		for _, m := range block.FindAllStringSubmatch(read(t, name), -1) {
+			all = append(all, example{name, m[1], m[2]})
+		}
+	}
+	return all
+}
+
+// runExamples run the examples that begin with a line.
+var runExamples = map[string]func(t *testing.T, text string){
+	"README.md: CGO_ENABLED=0 go build -trimpath -o /usr/bin/callpoint ./cmd/callpoint":           installExample,
+	"README.md: callpoint --env-file /etc/callpoint/callpoint.env --sync-once":                    syncExample,
+	"docs/salesforce-setup.md: callpoint --env-file /etc/callpoint/callpoint.env --sync-once":     syncExample,
+	"docs/salesforce-setup.md: SALESFORCE_DOMAIN=https://example.my.salesforce.com":               settingsExample,
+	"docs/collector.md: CALLPOINT_HOSTS=www.example.com":                                          settingsExample,
+	"docs/channels.md: Channel,Sub Channel,Campaign,Medium,Source,Landing Page,Referring Website": rulesExample,
+	"docs/collector.md: upstream callpoint {":                                                     siteExample,
+	"docs/proxies.md: location = /callpoint.js { proxy_pass http://127.0.0.1:8425; }":             siteExample,
+	"docs/collector.md: curl -s https://calls.example.com/v1/events \\":                           eventsExample,
+	"docs/collector.md: curl -s https://calls.example.com/v1/sessions \\":                         sessionsExample,
+	"docs/monitoring.md: scrape_configs:":                                                         scrapeExample,
+	"docs/proxies.md: [Service]":                                                                  dropInExample,
+	"docs/upgrade.md: callpoint store backup /var/backups/callpoint-before.db":                    upgradeExample,
+	"docs/upgrade.md: systemctl stop callpoint":                                                   func(t *testing.T, _ string) {}, // the second half of upgradeExample
+}
+
+// otherExamples are run elsewhere, or cannot be run; each with the reason.
+var otherExamples = map[string]string{
+	"README.md: go run ./cmd/callpoint demo":                                                                "TestReadmeShowsTheDemo runs the same program",
+	"README.md: Page views arrive at the collector, calls in Salesforce:":                                   "TestReadmeShowsTheDemo compares it",
+	"README.md: go test ./...":                                                                              "this is it",
+	"README.md:  visitor's browser -> /callpoint.js, /m/ipv, /v1/events -> collector -> store (bbolt)":      "a drawing",
+	"docs/fields.md: # The built-in field map: a field of the touchpoint, and the value that goes into it.": "TestFieldsDocument compares it",
+	"docs/fields.md: # one more field with a value that the map knows":                                      "TestFieldsDocument reads it",
+	"docs/collector.md: {\"accepted\":2,\"repeated\":0,\"rejected\":[{\"line\":3,\"error\":\"at: not an RFC 3339 time: \\\"yesterday\\\"\"}],\"rejected_total\":1}": "eventsExample compares it",
+	"docs/collector.md: <script src=\"https://www.example.com/callpoint.js\" async></script>":                                                                       "a browser runs it: sync/collector, TestScript",
+	"docs/collector.md: <span id=\"callpoint-settings\" data-requires-user-consent=\"true\"></span>":                                                                "a browser runs it: sync/collector, TestScript",
+	"docs/collector.md: <script>window.callpoint = window.callpoint || { consented: true };</script>":                                                               "a browser runs its like: sync/collector, TestScript",
+	"docs/collector.md: curl -si \"https://www.example.com/m/ipv?_biz_u=test&_biz_l=https%3A%2F%2Fwww.example.com%2F&_biz_t=$(date +%s)000\"":                       "siteExample runs it, through nginx",
+}
+
+// Every example of the documents is run by a test, or named here with the reason why not.
+func TestDocumentExamples(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, e := range examples(t) {
+		seen[e.first()] = true
+		run, listed := runExamples[e.first()], otherExamples[e.first()]
+		if run == nil && listed == "" {
+			t.Errorf("no test runs this example: run it in runExamples, or give the reason in otherExamples\n%s", e.first())
+		}
+		if run != nil {
+			// The name is also that of folders, which nginx and systemd must be able to read.
+			t.Run(regexp.MustCompile(`\W+`).ReplaceAllString(e.first(), "_"), func(t *testing.T) {
+				t.Parallel()
+				run(t, e.text)
+			})
+		}
+	}
+	for first := range runExamples {
+		if !seen[first] {
+			t.Errorf("this example is gone: %s", first)
+		}
+	}
+	for first := range otherExamples {
+		if !seen[first] {
+			t.Errorf("this example is gone: %s", first)
+		}
+	}
+}
+
+// exampleText is one example, for a test that needs several.
+func exampleText(t *testing.T, first string) string {
+	t.Helper()
+	for _, e := range examples(t) {
+		if strings.HasPrefix(e.first(), first) {
+			return e.text
+		}
+	}
+	t.Fatalf("no example begins with %s", first)
+	return ""
+}
+
+// shell runs an example word by word, in a folder whose bin comes first in PATH; callpoint
+// there is this program. pairs are what must differ here, such as folders of the system.
+func (b *bench) shell(dir, text string, pairs ...string) string {
+	b.t.Helper()
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.Symlink(os.Args[0], filepath.Join(bin, "callpoint")); err != nil && !os.IsExist(err) {
+		b.t.Fatal(err)
+	}
+	c := exec.CommandContext(b.t.Context(), "sh", "-euc", strings.NewReplacer(pairs...).Replace(text))
+	c.Dir = "../.."
+	c.Env = append(b.env, "PATH="+bin+":"+os.Getenv("PATH"), "CURL_HOME="+dir, "TOKEN=secret")
+	c.Stdin = strings.NewReader("the secret\n")
+	out, err := c.CombinedOutput()
+	if err != nil {
+		b.t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// fake puts a program into the PATH of shell that does nothing.
+func fake(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		path := filepath.Join(dir, "bin", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func installExample(t *testing.T, text string) {
+	b, dir := newBench(t), t.TempDir()
+	fake(t, dir, "systemctl")
+	for _, d := range []string{"usr/bin", "etc/systemd/system"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.shell(dir, text, " /etc/", " "+dir+"/etc/", " /usr/bin/", " "+dir+"/usr/bin/", "-trimpath", "-buildvcs=false")
+	for path, mode := range map[string]os.FileMode{
+		"usr/bin/callpoint": 0o755, "etc/callpoint/callpoint.env": 0o644,
+		"etc/callpoint/salesforce_consumer_secret": 0o600, "etc/systemd/system/callpoint.service": 0o644,
+	} {
+		if fi, err := os.Stat(filepath.Join(dir, path)); err != nil || fi.Mode().Perm() != mode || fi.Size() == 0 {
+			t.Errorf("%s: %v, %v", path, fi, err)
+		}
+	}
+}
+
+func syncExample(t *testing.T, text string) {
+	b, dir := newBench(t), t.TempDir()
+	env := filepath.Join(dir, "callpoint.env")
+	if err := os.WriteFile(env, []byte(strings.Join(b.env[1:], "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.env = b.env[:1] // CALLPOINT_UNDER_TEST
+	if out := b.shell(dir, text, "/etc/callpoint/callpoint.env", env); !strings.Contains(out, "nothing new: 0 tasks") {
+		t.Errorf("it says %s", out)
+	}
+}
+
+func settingsExample(t *testing.T, text string) {
+	path := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadConfig(nil, path); err != nil {
+		t.Error(err)
+	}
+}
+
+func rulesExample(t *testing.T, text string) {
+	if _, warnings, err := mapping.ParseRules([]byte(text)); err != nil || len(warnings) > 0 {
+		t.Errorf("%v %v", warnings, err)
+	}
+}
+
+func scrapeExample(t *testing.T, text string) {
+	for name, text := range map[string]string{"monitoring.md": text, "alerts.yml": read(t, "docs/alerts.yml")} {
+		var v map[string][]map[string]any
+		if err := yaml.Unmarshal([]byte(text), &v); err != nil || len(v) != 1 {
+			t.Errorf("%s: %v, %v", name, v, err)
+		}
+	}
+}
+
+// dropInExample has systemd read the unit with the drop-in.
+func dropInExample(t *testing.T, text string) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	dir := t.TempDir()
+	unit := strings.ReplaceAll(read(t, "systemd/callpoint.service"), "ExecStart=/usr/bin/callpoint", "ExecStart=/bin/true")
+	if err := os.MkdirAll(filepath.Join(dir, "callpoint.service.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"callpoint.service": unit, "callpoint.service.d/proxy.conf": text} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command("systemd-analyze", "verify", filepath.Join(dir, "callpoint.service")).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "proxy.conf") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// upgradeExample backs up beside a running daemon, and goes back to the copy.
+func upgradeExample(t *testing.T, text string) {
+	back := exampleText(t, "docs/upgrade.md: systemctl stop callpoint")
+	b, dir := newBench(t), t.TempDir()
+	fake(t, dir, "systemctl", "apt")
+	folders := []string{"/var/backups", dir, "/var/lib/callpoint/callpoint.db", b.store}
+	d := b.daemon()
+	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", ""))
+	b.env = append(b.env, "CALLPOINT_LISTEN="+strings.TrimPrefix(d.url, "http://"))
+	if out := b.shell(dir, text, folders...); !strings.Contains(out, "callpoint is ok") {
+		t.Errorf("it says\n%s", out)
+	}
+	d.stop()
+	if err := os.WriteFile(b.store, []byte("a store that is lost"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.shell(dir, back, folders...)
+	if out, _, code := b.run("store", "check"); code != exitDone || !strings.Contains(out, "sound") {
+		t.Errorf("after going back: exit %d\n%s", code, out)
+	}
+}
