@@ -52,7 +52,7 @@ func (s *Store) copyTo(ctx context.Context, name string, finish func(dst *bolt.D
 	if err != nil {
 		return err
 	}
-	tune(dst, s.o)
+	dst.AllocSize = s.o.step(used)
 	kept := false
 	defer func() {
 		if !kept {

@@ -112,7 +112,7 @@ func openFile(path string, o Options) (*bolt.DB, error) {
 	case err != nil:
 		return nil, err
 	}
-	tune(db, o)
+	db.AllocSize = o.step(size)
 	if err := same(opened, path); err != nil {
 		db.Close()
 		return nil, err
@@ -189,13 +189,6 @@ func boltOptions(o Options, size int64) *bolt.Options {
 		// Room to grow without remapping: a remap waits for every reader.
 		InitialMmapSize: int(max(1<<30, 2*size)),
 		MaxSize:         int(o.MaxSize),
-	}
-}
-
-// tune makes the file grow in steps that leave something of a small limit.
-func tune(db *bolt.DB, o Options) {
-	if o.MaxSize > 0 {
-		db.AllocSize = int(min(int64(db.AllocSize), max(1<<20, o.MaxSize/16)))
 	}
 }
 

@@ -39,6 +39,16 @@ func freeSpace(path string) (int64, error) {
 // not even record what became of a touchpoint, or prune.
 func (o Options) reserve() int64 { return max(2<<20, o.MaxSize/8) }
 
+// step is by how much the file grows at a time: what lies beyond the last page is lost, so
+// it is little of a small file, and leaves something of a small limit.
+func (o Options) step(size int64) int {
+	most := int64(16 << 20)
+	if o.MaxSize > 0 {
+		most = min(most, o.MaxSize/16)
+	}
+	return int(max(1<<20, min(most, size/16)))
+}
+
 // room refuses events where there is none for n more bytes.
 func (s *Store) room(n int64) error {
 	if s.o.FreeFloor > 0 {
