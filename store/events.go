@@ -180,15 +180,20 @@ func newer(v, old *mapping.Visit) bool {
 // finish moves the earliest event time, and notes up to when calls that lay before
 // it must be looked at again.
 func (a *adder) finish() error {
-	if a.earliest.IsZero() {
+	if a.earliest.IsZero() || !a.tx.earliest.IsZero() && !a.earliest.Before(a.tx.earliest) {
 		return nil
 	}
 	meta := a.tx.Bucket(bMeta)
 	var was, recheck time.Time
 	ok, err := get(meta, []byte("earliest"), &was)
-	if err != nil || ok && !a.earliest.Before(was) {
+	if err != nil {
 		return err
 	}
+	if ok && !a.earliest.Before(was) {
+		a.tx.earliest = was
+		return nil
+	}
+	a.tx.earliest = a.earliest
 	if !ok {
 		was = lastKeyTime
 	}

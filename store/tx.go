@@ -1,16 +1,31 @@
 package store
 
-import bolt "go.etcd.io/bbolt"
+import (
+	"bytes"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
 
 // A txn is a transaction whose buckets note what is written, for a copy under way.
 type txn struct {
 	*bolt.Tx
 	touched map[string]struct{} // nil: nobody wants to know
+
+	opened   []*bucket // finding one costs bbolt a search
+	earliest time.Time // the earliest event stored, once an Add of the group has read it
 }
 
 // Bucket is one of buckets, all of which are there from the start.
 func (t *txn) Bucket(name []byte) *bucket {
-	return &bucket{t.Tx.Bucket(name), name, t.touched}
+	for _, b := range t.opened {
+		if bytes.Equal(b.name, name) {
+			return b
+		}
+	}
+	b := &bucket{t.Tx.Bucket(name), name, t.touched}
+	t.opened = append(t.opened, b)
+	return b
 }
 
 type bucket struct {

@@ -69,7 +69,7 @@ func TestSendingLeavesContentAlone(t *testing.T) {
 	}
 	touched := map[string]struct{}{}
 	err = s.db.Load().Update(func(tx *bolt.Tx) error {
-		return finish(&txn{tx, touched}, goldenAt, Outcome{Key: due[0].Key, Hash: due[0].Hash, State: Written, RecordID: "a00000000000009AAA"})
+		return finish(&txn{Tx: tx, touched: touched}, goldenAt, Outcome{Key: due[0].Key, Hash: due[0].Hash, State: Written, RecordID: "a00000000000009AAA"})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -146,7 +146,8 @@ func (s *Store) transact(fn func(*txn) error) error {
 		if tx, err = s.db.Load().Begin(true); err != nil {
 			return err
 		}
-		if err := fn(&txn{tx, s.touched}); err != nil {
+		tx.DB().AllocSize = s.o.step(tx.Size())
+		if err := fn(&txn{Tx: tx, touched: s.touched}); err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
 		failure = tx.Commit()

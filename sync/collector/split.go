@@ -119,7 +119,8 @@ func (s *splitter) nextLine() ([]byte, error) {
 		long := false
 		for {
 			part, err := s.r.ReadSlice('\n')
-			if err == nil && len(s.buf) == 0 && !long && len(part) <= s.max {
+			whole := err == nil || err == io.EOF && len(part) > 0
+			if whole && len(s.buf) == 0 && !long && len(part) <= s.max {
 				if part = bytes.TrimSpace(part); len(part) > 0 {
 					return part, nil
 				}

@@ -53,13 +53,26 @@ type eventKey struct {
 type visitKey struct{ visitor, session string }
 
 func (b *batch) addEvent(e mapping.Event) {
-	key := eventKey{e.Kind, e.Visitor, e.At.UnixMilli(), e.Sequence, e.URL}
-	if _, ok := b.seenEvents[key]; ok {
+	if len(b.events) > 0 && b.seenEvent(e) {
 		b.repeated++
 		return
 	}
-	b.seenEvents[key] = struct{}{}
 	b.events = append(b.events, e)
+}
+
+// seenEvent reports a repeat. Most bodies hold one event and never ask.
+func (b *batch) seenEvent(e mapping.Event) bool {
+	if b.seenEvents == nil {
+		b.seenEvents = map[eventKey]struct{}{keyOf(b.events[0]): {}}
+	}
+	key := keyOf(e)
+	_, ok := b.seenEvents[key]
+	b.seenEvents[key] = struct{}{}
+	return ok
+}
+
+func keyOf(e mapping.Event) eventKey {
+	return eventKey{e.Kind, e.Visitor, e.At.UnixMilli(), e.Sequence, e.URL}
 }
 
 // addVisit keeps one of two with the same id: the later end, then the more page views.
@@ -67,6 +80,9 @@ func (b *batch) addVisit(v mapping.Visit) {
 	key := visitKey{v.Visitor, v.SessionID}
 	i, ok := b.seenVisits[key]
 	if !ok {
+		if b.seenVisits == nil {
+			b.seenVisits = map[visitKey]int{}
+		}
 		b.seenVisits[key] = len(b.visits)
 		b.visits = append(b.visits, v)
 		return
@@ -83,8 +99,15 @@ func (b *batch) reject(line int, err error) {
 		b.answer.Rejected = append(b.answer.Rejected, rejected{line, err.Error()})
 	}
 	if re, ok := errors.AsType[*RecordError](err); ok {
-		b.reasons[re.Reason]++
+		count(&b.reasons, re.Reason)
 	}
+}
+
+func count(counts *map[string]uint64, reason string) {
+	if *counts == nil {
+		*counts = map[string]uint64{}
+	}
+	(*counts)[reason]++
 }
 
 func (b *batch) usable() bool { return len(b.events)+len(b.visits)+b.answer.Bots > 0 }
@@ -132,11 +155,7 @@ func (c *Collector) readBatch(w http.ResponseWriter, r *http.Request, want lines
 	}
 	defer body.Close()
 	b := &batch{
-		answer:     answer{Rejected: []rejected{}},
-		reasons:    map[string]uint64{},
-		bots:       map[string]uint64{},
-		seenEvents: map[eventKey]struct{}{},
-		seenVisits: map[visitKey]int{},
+		answer: answer{Rejected: []rejected{}},
 	}
 	var event mapping.Event
 	var visit mapping.Visit
@@ -160,7 +179,7 @@ func (c *Collector) readBatch(w http.ResponseWriter, r *http.Request, want lines
 			b.reject(s.line, err)
 		case bot != "":
 			b.answer.Bots++
-			b.bots[bot]++
+			count(&b.bots, bot)
 		case e != nil:
 			b.addEvent(*e)
 		default:
