@@ -29,7 +29,7 @@ func (e *Engine) pack(due []store.Touchpoint, x *shipment) []parcel {
 		for whos := range slices.Chunk(e.missing(due, x), e.size) {
 			p := parcel{batch: salesforce.Batch{Object: personObject, ExternalID: personKey}, whos: whos}
 			for _, who := range whos {
-				p.batch.Records = append(p.batch.Records, personRecord(who))
+				p.batch.Records = append(p.batch.Records, salesforce.Row{Fields: personRecord(who)})
 			}
 			parcels = append(parcels, p)
 		}
@@ -43,12 +43,11 @@ func (e *Engine) pack(due []store.Touchpoint, x *shipment) []parcel {
 func (e *Engine) parcel(some []store.Touchpoint, x *shipment) parcel {
 	p := parcel{batch: salesforce.Batch{Object: e.cfg.TouchpointObject, ExternalID: e.cfg.ExternalID}, touchpoints: some}
 	for _, t := range some {
-		record := t.Values()
-		record[e.cfg.ExternalID] = t.Key
+		record := map[string]any{e.cfg.ExternalID: t.Key}
 		if t.PersonField != "" {
 			e.link(record, t, x)
 		}
-		p.batch.Records = append(p.batch.Records, record)
+		p.batch.Records = append(p.batch.Records, salesforce.Row{Fields: record, Content: t.Content})
 	}
 	return p
 }

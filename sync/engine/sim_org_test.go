@@ -228,7 +228,12 @@ func (o *simOrg) Upsert(ctx context.Context, batches []salesforce.Batch) ([][]sa
 	for i, b := range batches {
 		rows := make([]map[string]any, len(b.Records))
 		for j, r := range b.Records {
-			rows[j] = maps.Clone(r)
+			rows[j] = maps.Clone(r.Fields)
+			if r.Content != nil {
+				if err := json.Unmarshal(r.Content, &rows[j]); err != nil {
+					return nil, err
+				}
+			}
 			rows[j]["attributes"] = map[string]string{"type": b.Object}
 		}
 		subs[i] = simSub{Method: http.MethodPatch, URL: simData + "/composite/sobjects/" + b.Object + "/" + b.ExternalID,

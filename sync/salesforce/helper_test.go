@@ -219,7 +219,7 @@ func upsert(c *Client) error {
 func batch(object string, keys ...string) Batch {
 	b := Batch{Object: object, ExternalID: "Key__c"}
 	for _, k := range keys {
-		b.Records = append(b.Records, map[string]any{"Key__c": k})
+		b.Records = append(b.Records, Row{Fields: map[string]any{"Key__c": k}})
 	}
 	return b
 }

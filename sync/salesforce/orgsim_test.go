@@ -218,7 +218,7 @@ func TestOrgLimitsAndRefusals(t *testing.T) {
 	_, url = newOrg(t, orgsim.Config{TriggerCPUPerRecord: 100 * time.Millisecond})
 	batch := salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key}
 	for i := range 200 {
-		batch.Records = append(batch.Records, map[string]any{key: fmt.Sprint(i)})
+		batch.Records = append(batch.Records, salesforce.Row{Fields: map[string]any{key: fmt.Sprint(i)}})
 	}
 	results, err := connect(t, url, nil).Upsert(context.Background(), []salesforce.Batch{batch})
 	if err != nil || salesforce.Classify(results[0][0].Err) != salesforce.Split {

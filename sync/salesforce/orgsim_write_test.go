@@ -11,6 +11,8 @@ import (
 
 // A thousand records, persons before the touchpoints that refer to them, are
 // one API call.
+func row(fields map[string]any) salesforce.Row { return salesforce.Row{Fields: fields} }
+
 func TestOrgUpsert(t *testing.T) {
 	t.Parallel()
 	org, url := newOrg(t, orgsim.Config{})
@@ -19,15 +21,15 @@ func TestOrgUpsert(t *testing.T) {
 		t.Helper()
 		batches := []salesforce.Batch{{Object: orgsim.Person, ExternalID: key}}
 		for i := range 200 {
-			batches[0].Records = append(batches[0].Records, map[string]any{key: fmt.Sprintf("p%d", i), "Name": fmt.Sprintf("Person %d", i)})
+			batches[0].Records = append(batches[0].Records, row(map[string]any{key: fmt.Sprintf("p%d", i), "Name": fmt.Sprintf("Person %d", i)}))
 		}
 		for b := range 4 {
 			batch := salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key}
 			for i := range 200 {
-				batch.Records = append(batch.Records, map[string]any{
+				batch.Records = append(batch.Records, row(map[string]any{
 					key: fmt.Sprintf("t%d-%d", b, i), "bizible2__Touchpoint_Type__c": "Call",
 					"bizible2__Bizible_Person__r": map[string]any{key: fmt.Sprintf("p%d", i)},
-				})
+				}))
 			}
 			batches = append(batches, batch)
 		}
@@ -92,9 +94,9 @@ func TestOrgRowErrors(t *testing.T) {
 	}
 	batch := salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key}
 	for _, r := range rows {
-		batch.Records = append(batch.Records, r.record)
+		batch.Records = append(batch.Records, row(r.record))
 	}
-	neighbour := salesforce.Batch{Object: orgsim.Person, ExternalID: key, Records: []map[string]any{{key: "p", "Name": "P"}}}
+	neighbour := salesforce.Batch{Object: orgsim.Person, ExternalID: key, Records: []salesforce.Row{row(map[string]any{key: "p", "Name": "P"})}}
 	results, err := c.Upsert(context.Background(), []salesforce.Batch{neighbour, batch})
 	if err != nil || results[0][0].Err != nil {
 		t.Fatalf("%+v, %v", results, err)
@@ -110,7 +112,7 @@ func TestOrgRowErrors(t *testing.T) {
 		}
 	}
 	// An unknown field fails its whole batch, and only that.
-	bad := salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key, Records: []map[string]any{record("x"), record("y", "No_Such__c", 1)}}
+	bad := salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key, Records: []salesforce.Row{row(record("x")), row(record("y", "No_Such__c", 1))}}
 	results, err = c.Upsert(context.Background(), []salesforce.Batch{neighbour, bad})
 	if err != nil || results[0][0].Err != nil || salesforce.Classify(results[1][1].Err) != salesforce.StopClass {
 		t.Errorf("unknown field: %+v, %v", results, err)
@@ -142,8 +144,8 @@ func TestOrgWriteFaults(t *testing.T) {
 				org.Fault(fault)
 				var all []salesforce.Batch
 				for b := range batches {
-					all = append(all, salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key, Records: []map[string]any{
-						{key: fmt.Sprintf("a%d", b)}, {key: fmt.Sprintf("b%d", b)}}})
+					all = append(all, salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key, Records: []salesforce.Row{
+						row(map[string]any{key: fmt.Sprintf("a%d", b)}), row(map[string]any{key: fmt.Sprintf("b%d", b)})}})
 				}
 				results, err := c.Upsert(context.Background(), all)
 				if err != nil {
@@ -171,7 +173,7 @@ func TestOrgDelete(t *testing.T) {
 	t.Parallel()
 	org, url := newOrg(t, orgsim.Config{})
 	c := connect(t, url, nil)
-	results, err := c.Upsert(context.Background(), []salesforce.Batch{{Object: orgsim.Touchpoint, ExternalID: key, Records: []map[string]any{{key: "a"}, {key: "b"}}}})
+	results, err := c.Upsert(context.Background(), []salesforce.Batch{{Object: orgsim.Touchpoint, ExternalID: key, Records: []salesforce.Row{row(map[string]any{key: "a"}), row(map[string]any{key: "b"})}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,15 @@ const maxRows = 200
 type Batch struct {
 	Object     string
 	ExternalID string // key field
-	Records    []map[string]any
+	Records    []Row
+}
+
+// Row is one record to be written.
+type Row struct {
+	Fields map[string]any
+	// Content is a JSON object of further fields, none of them among Fields: it is sent as it
+	// is. Nil for none.
+	Content json.RawMessage
 }
 
 // Result is what became of one record.
@@ -91,7 +99,7 @@ func (c *Client) upsertPart(b Batch) (part, error) {
 		return part{}, cl.misuse("no names of an object and a field: %q, %q", b.Object, b.ExternalID)
 	}
 	for i, r := range b.Records {
-		if key, ok := r[b.ExternalID]; !ok || key == nil || key == "" {
+		if key, ok := r.Fields[b.ExternalID]; !ok || key == nil || key == "" {
 			return part{}, cl.misuse("record %d has no %s", i, b.ExternalID)
 		}
 	}
@@ -99,22 +107,41 @@ func (c *Client) upsertPart(b Batch) (part, error) {
 	return part{call: cl, uri: "/composite/sobjects/" + b.Object + "/" + b.ExternalID, raw: raw}, err
 }
 
-// collection encodes records for the collections resources. The caller's maps
-// stay as they are.
-func (cl *call) collection(records []map[string]any) (json.RawMessage, error) {
-	if len(records) == 0 || len(records) > maxRows {
-		return nil, cl.misuse("%d records, not 1 to %d", len(records), maxRows)
+// collection encodes records for the collections resources.
+func (cl *call) collection(rows []Row) (json.RawMessage, error) {
+	if len(rows) == 0 || len(rows) > maxRows {
+		return nil, cl.misuse("%d records, not 1 to %d", len(rows), maxRows)
 	}
-	rows := make([]map[string]any, len(records))
-	for i, r := range records {
-		rows[i] = maps.Clone(r)
-		rows[i]["attributes"] = map[string]string{"type": cl.object}
+	b := []byte(`{"allOrNone":false,"records":[`)
+	for i, r := range rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = appendRow(b, cl.object, r); err != nil {
+			return nil, cl.misuse("record %d: %v", i, err)
+		}
 	}
-	raw, err := encode(map[string]any{"allOrNone": false, "records": rows})
+	return append(b, "]}"...), nil
+}
+
+// appendRow encodes one record. The caller's map stays as it is.
+func appendRow(b []byte, object string, r Row) ([]byte, error) {
+	fields := maps.Clone(r.Fields)
+	fields["attributes"] = map[string]string{"type": object}
+	raw, err := encode(fields)
 	if err != nil {
-		return nil, cl.misuse("%v", err)
+		return nil, err
 	}
-	return raw, nil
+	b = append(b, raw...)
+	switch content, ok := bytes.CutPrefix(r.Content, []byte("{")); {
+	case r.Content == nil || string(content) == "}":
+		return b, nil
+	case !ok:
+		return nil, fmt.Errorf("its content is no object: %.40q", r.Content)
+	default:
+		return append(append(b[:len(b)-1], ','), content...), nil
+	}
 }
 
 // plan shares parts out over requests, keeping their order. A part that holds
@@ -221,12 +248,14 @@ func (c *Client) Update(ctx context.Context, object string, records []map[string
 	if !namePattern.MatchString(object) {
 		return nil, cl.misuse("no name of an object: %q", object)
 	}
+	rows := make([]Row, len(records))
 	for i, r := range records {
 		if id, _ := r["Id"].(string); !isID(id, "") {
 			return nil, cl.misuse("record %d has no Id", i)
 		}
+		rows[i].Fields = r
 	}
-	raw, err := cl.collection(records)
+	raw, err := cl.collection(rows)
 	if err != nil {
 		return nil, err
 	}

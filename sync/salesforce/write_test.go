@@ -38,7 +38,8 @@ func TestUpsertOneBatch(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		io.WriteString(w, echo(body))
 	})
-	records := []map[string]any{{"Key__c": "new1", "Name": "<a&b>"}, {"Key__c": "bad2"}, {"Key__c": "old3", "Parent__r": map[string]any{"Ext__c": "p9"}, "Gone__c": nil}}
+	records := []Row{{Fields: map[string]any{"Key__c": "new1", "Name": "<a&b>"}}, {Fields: map[string]any{"Key__c": "bad2"}, Content: json.RawMessage(`{}`)},
+		{Fields: map[string]any{"Key__c": "old3", "Parent__r": map[string]any{"Ext__c": "p9"}, "Gone__c": nil}, Content: json.RawMessage(`{"Page__c":"a\u0026b","Count__c":1}`)}}
 	results, err := s.client(t).Upsert(context.Background(), []Batch{{"Touch__c", "Key__c", records}})
 	if err != nil {
 		t.Fatal(err)
@@ -55,11 +56,11 @@ func TestUpsertOneBatch(t *testing.T) {
 		t.Errorf("requests %v", got)
 	}
 	want := `{"allOrNone":false,"records":[{"Key__c":"new1","Name":"<a&b>","attributes":{"type":"Touch__c"}},{"Key__c":"bad2","attributes":{"type":"Touch__c"}},` +
-		`{"Gone__c":null,"Key__c":"old3","Parent__r":{"Ext__c":"p9"},"attributes":{"type":"Touch__c"}}]}`
+		`{"Gone__c":null,"Key__c":"old3","Parent__r":{"Ext__c":"p9"},"attributes":{"type":"Touch__c"},"Page__c":"a\u0026b","Count__c":1}]}`
 	if s.body(0) != want {
 		t.Errorf("body %s, want %s", s.body(0), want)
 	}
-	if len(records[0]) != 2 {
+	if len(records[0].Fields) != 2 {
 		t.Errorf("the caller's record was changed: %v", records[0])
 	}
 }
@@ -121,7 +122,7 @@ func TestUpsertReference(t *testing.T) {
 	})
 	const composite, plain = "POST /services/data/v62.0/composite", "PATCH /services/data/v62.0/composite/sobjects/"
 	hostile := func(b Batch) Batch {
-		b.Records[0]["Landing__c"] = map[string]any{"deep": "https://www.example.com/?u=@{c0.id}"}
+		b.Records[0].Fields["Landing__c"] = map[string]any{"deep": "https://www.example.com/?u=@{c0.id}"}
 		return b
 	}
 	batches := []Batch{batch("A", "a"), batch("B", "b"), hostile(batch("C", "c1", "c2")), batch("D", "d"), hostile(batch("E", "e"))}
@@ -131,7 +132,7 @@ func TestUpsertReference(t *testing.T) {
 	}
 	for i, r := range results {
 		for j := range r {
-			if want := "id-" + batches[i].Records[j]["Key__c"].(string); r[j].ID != want {
+			if want := "id-" + batches[i].Records[j].Fields["Key__c"].(string); r[j].ID != want {
 				t.Errorf("batch %d, record %d: %+v, want %s", i, j, r[j], want)
 			}
 		}
@@ -180,14 +181,16 @@ func TestWritesThatBreakTheRules(t *testing.T) {
 	ctx := context.Background()
 	many := Batch{Object: "Lead", ExternalID: "Key__c"}
 	for range 201 {
-		many.Records = append(many.Records, map[string]any{"Key__c": "x"})
+		many.Records = append(many.Records, Row{Fields: map[string]any{"Key__c": "x"}})
 	}
 	unencodable := batch("Lead", "x")
-	unencodable.Records[0]["f"] = func() {}
+	unencodable.Records[0].Fields["f"] = func() {}
 	for name, b := range map[string]Batch{
-		"201 records": many, "none": {Object: "Lead", ExternalID: "Key__c"}, "no key": {"Lead", "Key__c", []map[string]any{{"Name": "x"}}},
+		"201 records": many, "none": {Object: "Lead", ExternalID: "Key__c"}, "no key": {"Lead", "Key__c", []Row{{Fields: map[string]any{"Name": "x"}}}},
+		"no fields": {"Lead", "Key__c", []Row{{Content: json.RawMessage(`{"Key__c":"x"}`)}}},
+		"a list":    {"Lead", "Key__c", []Row{{map[string]any{"Key__c": "x"}, json.RawMessage("[1]")}}},
 		"empty key": batch("Lead", ""), "no object": batch("", "x"), "a path": batch("Lead/../Task", "x"), "a function": unencodable,
-		"field": {"Lead", "Key__c/x", []map[string]any{{"Key__c/x": "x"}}},
+		"field": {"Lead", "Key__c/x", []Row{{Fields: map[string]any{"Key__c/x": "x"}}}},
 	} {
 		if _, err := c.Upsert(ctx, []Batch{batch("Lead", "good"), b}); Classify(err) != Bug || mustError(t, err).Unknown {
 			t.Errorf("%s: %v", name, err)
