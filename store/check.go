@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
+	"os"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -13,38 +15,44 @@ import (
 const maxProblems = 100
 
 // Check verifies the file's structure, every checksum, and the indexes against the
-// records, both ways. It returns one sentence for each thing that is wrong. Writes wait
-// while the structure is verified, because bbolt compares it with the writer's list of
-// free pages; the rest is read beside them.
+// records, both ways. It returns one sentence for each thing that is wrong. Writes go on
+// beside it; compaction and backup wait.
 func (s *Store) Check() (problems []string, err error) {
-	var tx *bolt.Tx
-	var c checker
-	err = s.between(context.Background(), func() error {
-		return s.guard(func() error {
-			if tx, err = s.db.Load().Begin(false); err != nil {
-				return err
-			}
-			// The channel must be drained: its goroutine holds the transaction.
-			for e := range tx.Check() {
-				c.add("structure: %v", e)
-			}
-			return nil
-		})
-	})
-	if tx != nil {
-		defer tx.Rollback() //nolint:errcheck // a read transaction
-	}
+	s.copying.Lock() // the file keeps its name
+	defer s.copying.Unlock()
+	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
+	return s.check(f)
+}
+
+func (s *Store) check(f io.ReaderAt) (problems []string, err error) {
+	var tx *bolt.Tx
+	var m meta
+	// Between two transactions, because the meta page of this one is overwritten soon.
+	err = s.between(context.Background(), func() error {
+		tx, err = s.db.Load().Begin(false)
+		m = readMeta(f)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback() //nolint:errcheck // a read transaction
+	var c checker
+	newWalk(f, m, func(format string, args ...any) { c.add("structure: "+format, args...) }).all()
+	if len(c.problems) > 0 {
+		return c.problems, nil // what bbolt makes of it is not to be relied on
+	}
 	err = s.guard(func() error {
-		if c.tx = (&txn{Tx: tx}); len(c.problems) == 0 {
-			c.envelopes()
-			c.calls()
-			c.touchpoints()
-			c.reasons()
-			c.indexes()
-		}
+		c.tx = &txn{Tx: tx}
+		c.envelopes()
+		c.calls()
+		c.touchpoints()
+		c.reasons()
+		c.indexes()
 		return nil
 	})
 	return c.problems, err

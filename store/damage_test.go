@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"callpoint/mapping"
@@ -56,9 +57,11 @@ func lookAt(path string) int {
 }
 
 // child looks at a file in another process.
-func child(t testing.TB, path string) (code int, said string) {
+func child(t *testing.T, path string) (code int, said string) {
 	t.Helper()
-	c := exec.Command(os.Args[0])
+	limit, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c := exec.CommandContext(limit, os.Args[0])
 	c.Env = append(os.Environ(), "STORE_LOOK_AT="+path)
 	out, err := c.CombinedOutput()
 	var exit *exec.ExitError

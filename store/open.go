@@ -1,11 +1,9 @@
 package store
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
@@ -113,7 +111,11 @@ func openFile(path string, o Options) (*bolt.DB, error) {
 		return nil, err
 	}
 	db.AllocSize = o.step(size)
-	if err := same(opened, path); err != nil {
+	err = same(opened, path)
+	if err == nil {
+		err = structure(opened)
+	}
+	if err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -152,34 +154,27 @@ func whole(path string) (size int64, err error) {
 	if size < 4*int64(os.Getpagesize()) {
 		return 0, fmt.Errorf("%w: it has only %d bytes; restore a backup, or remove it to start anew", ErrDamaged, size)
 	}
-	if end := lastPage(f); size < end {
+	if end := readMeta(f).end(); size < end {
 		return 0, fmt.Errorf("%w: it was cut short: %d bytes are there of %d; restore a backup", ErrDamaged, size, end)
 	}
 	return size, nil
 }
 
-// lastPage is where the file's last page ends, as the later of bbolt's two meta pages
-// that is sound has it; 0 where neither is, which bbolt itself finds.
-//
-//	page header 16 | magic 4, version 4, page size 4, flags 4, root 16, freelist 8,
-//	pages 8, transaction 8 | FNV-1a of these 8
-func lastPage(f io.ReaderAt) (end int64) {
-	var last uint64
-	for n := range 2 {
-		page := make([]byte, 16+64)
-		if _, err := f.ReadAt(page, int64(n*os.Getpagesize())); err != nil {
-			return 0
+// smallStore is up to which size a start looks at every page.
+const smallStore = 64 << 20
+
+// structure refuses a file in whose pages bbolt would go round in a circle. Of a large one it
+// reads only the inner pages, a hundredth of all; Check reads the rest.
+func structure(f io.ReaderAt) (err error) {
+	m := readMeta(f)
+	w := newWalk(f, m, func(format string, args ...any) {
+		if err == nil {
+			err = fmt.Errorf("%w: %s; restore a backup", ErrDamaged, fmt.Sprintf(format, args...))
 		}
-		meta, sum := page[16:72], fnv.New64a()
-		sum.Write(meta)
-		transaction := binary.NativeEndian.Uint64(meta[48:])
-		if sum.Sum64() != binary.NativeEndian.Uint64(page[72:]) || transaction < last {
-			continue
-		}
-		last = transaction
-		end = int64(binary.NativeEndian.Uint64(meta[40:])) * int64(binary.NativeEndian.Uint32(meta[8:]))
-	}
-	return end
+	})
+	w.inner = m.end() > smallStore
+	w.all()
+	return err
 }
 
 func boltOptions(o Options, size int64) *bolt.Options {
