@@ -187,7 +187,7 @@ func TestForget(t *testing.T) {
 		other := b.task(at.Add(10*time.Minute), map[string]any{"bizible2__BizibleId__c": visitorA})
 		d.sync()
 		b.expect(call, map[string]any{"Landing_Page": "www.example.com/secret-page"})
-		before := b.standing()
+		before := b.records(touchpoints, persons)
 		backup := filepath.Join(t.TempDir(), "backup.db")
 		if _, errs, code := b.run("store", "backup", backup); code != exitDone {
 			t.Fatal(errs)
@@ -222,7 +222,7 @@ func TestForget(t *testing.T) {
 		b.update(call, map[string]any{"Subject": "changed"})
 		again := b.task(at.Add(20*time.Minute), map[string]any{"bizible2__BizibleId__c": id})
 		d.sync()
-		if diff := cmp.Diff(before, b.standing()); diff != "" {
+		if diff := cmp.Diff(before, b.records(touchpoints, persons)); diff != "" {
 			t.Errorf("the org changed (-before +after):\n%s", diff)
 		}
 		for _, task := range []string{call, again} {

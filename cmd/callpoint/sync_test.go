@@ -38,9 +38,11 @@ func (b *bench) seed() (tasks []string) {
 }
 
 // standing is what the org holds, without what differs from run to run.
-func (b *bench) standing() []map[string]any {
+func (b *bench) standing() []map[string]any { return b.records(touchpoints, persons, "Task") }
+
+func (b *bench) records(objects ...string) []map[string]any {
 	var all []map[string]any
-	for _, object := range []string{touchpoints, persons, "Task"} {
+	for _, object := range objects {
 		for _, r := range b.org.Records(object) {
 			for _, stamp := range []string{"SystemModstamp", "LastModifiedDate", "CreatedDate", "CompletedDateTime"} {
 				delete(r, stamp)
