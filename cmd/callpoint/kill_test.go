@@ -57,11 +57,17 @@ func (l *load) event() map[string]any {
 		fmt.Sprintf("https://www.example.com/p%d", n), "https://www.google.com/")
 }
 
-// post sends events one by one; it ends when the daemon does not answer any more.
-func (l *load) post(url string) {
+// post sends events one by one until it is told to stop (nil: it is not), or the daemon
+// does not answer any more.
+func (l *load) post(url string, stop <-chan struct{}) {
 	c := &http.Client{Transport: &http.Transport{}}
 	defer c.CloseIdleConnections()
 	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
 		e := l.event()
 		body, _ := json.Marshal(e)
 		resp, err := c.Post(url+"/v1/events", "application/json", bytes.NewReader(body))
@@ -95,7 +101,7 @@ func TestKillAtRandomMoments(t *testing.T) {
 		d := b.daemon()
 		var clients sync.WaitGroup
 		for range 4 {
-			clients.Go(func() { l.post(d.url) })
+			clients.Go(func() { l.post(d.url, nil) })
 		}
 		for range 3 {
 			n := r.IntN(l.sent() + 1)

@@ -48,7 +48,7 @@ func newDisk(t *testing.T) *disk {
 }
 
 func (d *disk) mount() ([]byte, error) {
-	return exec.Command("mount", "-o", "loop", d.image, d.dir).CombinedOutput()
+	return exec.Command("mount", "-o", "loop,errors=remount-ro", d.image, d.dir).CombinedOutput()
 }
 
 // cut stops everything that has not reached the disk from ever getting there: the
@@ -94,7 +94,7 @@ func TestPowerCut(t *testing.T) {
 		p := b.daemon()
 		var clients sync.WaitGroup
 		for range 4 {
-			clients.Go(func() { l.post(p.url) })
+			clients.Go(func() { l.post(p.url, nil) })
 		}
 		clients.Go(func() { _, _ = http.Post(p.url+"/v1/sync", "", nil) })
 		tasks = append(tasks, b.task(yesterday("12:00:30"), map[string]any{"bizible2__BizibleId__c": fmt.Sprint("killed-", i)}))
