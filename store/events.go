@@ -2,37 +2,54 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
-	"fmt"
-	"slices"
+	"errors"
 	"time"
 
 	"callpoint/mapping"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // Add makes events and visits durable, all or none, and says how many of them it did not
 // add: those that stood there already, those of visitors that were forgotten, and those
 // from before what retention has dropped. Journeys with calls are marked dirty.
 func (s *Store) Add(ctx context.Context, events []mapping.Event, visits []mapping.Visit) (repeated int, err error) {
-	rows, bytes, err := encode(events, visits)
-	if err != nil {
-		return 0, err
+	rows := make([]Row, 0, len(events)+len(visits))
+	for i := range events {
+		r, err := EventRow(&events[i])
+		if err != nil {
+			return 0, err
+		}
+		rows = append(rows, r)
+	}
+	for i := range visits {
+		r, err := VisitRow(&visits[i])
+		if err != nil {
+			return 0, err
+		}
+		rows = append(rows, r)
+	}
+	return s.AddRows(ctx, rows)
+}
+
+// AddRows is Add of rows that are encoded already. It sorts them.
+func (s *Store) AddRows(ctx context.Context, rows []Row) (repeated int, err error) {
+	var bytes int64
+	for i := range rows {
+		bytes += int64(rows[i].Size())
 	}
 	if err := s.room(bytes); err != nil {
 		return 0, err
 	}
+	sortRows(rows)
 	var a adder
 	err = s.enqueue(ctx, &write{bytes: bytes, fn: func(tx *txn) error {
 		a = adder{tx: tx}
 		if len(rows) >= denseRows {
 			tx.Bucket(bEvents).FillPercent, tx.Bucket(bVisits).FillPercent = denseFill, denseFill
 		}
-		for _, r := range rows {
-			if err := a.add(r); err != nil {
+		for i := range rows {
+			if err := a.add(&rows[i]); err != nil {
 				return err
 			}
 		}
@@ -53,47 +70,6 @@ const (
 	denseFill = 0.75
 )
 
-// row is one event or visit, encoded before the transaction begins.
-type row struct {
-	bucket  []byte
-	key     []byte
-	value   []byte
-	visitor string
-	at      time.Time
-	visit   *mapping.Visit
-}
-
-// encode sorts the rows by key: neighbours in the file are written together.
-func encode(events []mapping.Event, visits []mapping.Visit) (rows []row, bytes int64, err error) {
-	rows = make([]row, 0, len(events)+len(visits))
-	for _, e := range events {
-		key := eventKey(e)
-		value, err := seal(key, e)
-		if err != nil {
-			return nil, 0, err
-		}
-		rows = append(rows, row{bEvents, key, value, e.Visitor, e.At, nil})
-	}
-	for _, v := range visits {
-		key := prefixed(v.Visitor, []byte(v.SessionID))
-		value, err := seal(key, v)
-		if err != nil {
-			return nil, 0, err
-		}
-		rows = append(rows, row{bVisits, key, value, v.Visitor, v.StartedAt, &v})
-	}
-	for _, r := range rows {
-		if len(r.key) > bolt.MaxKeySize {
-			return nil, 0, fmt.Errorf("key of visitor %.40q is too long", r.visitor)
-		}
-		bytes += int64(len(r.key) + len(r.value))
-	}
-	slices.SortStableFunc(rows, func(a, b row) int {
-		return cmp.Or(slices.Compare(a.bucket, b.bucket), slices.Compare(a.key, b.key))
-	})
-	return rows, bytes, nil
-}
-
 // adder carries what one transaction of Add learns.
 type adder struct {
 	tx                       *txn
@@ -109,8 +85,8 @@ type adder struct {
 }
 
 // add stores one row, unless it, or a later version of it, stands there.
-func (a *adder) add(r row) error {
-	if err := a.look(r.visitor); err != nil {
+func (a *adder) add(r *Row) error {
+	if err := a.look(r.Visitor()); err != nil {
 		return err
 	}
 	switch {
@@ -125,17 +101,10 @@ func (a *adder) add(r row) error {
 	if a.earliest.IsZero() || r.at.Before(a.earliest) {
 		a.earliest = r.at
 	}
-	b := a.tx.Bucket(r.bucket)
+	b := a.tx.Bucket(r.bucket())
 	if old := b.Get(r.key); old != nil {
-		if r.visit == nil {
-			return nil
-		}
-		var stood mapping.Visit
-		if err := open(r.key, old, &stood); err != nil {
+		if later, err := r.replaces(old); err != nil || !later {
 			return err
-		}
-		if !newer(r.visit, &stood) {
-			return nil
 		}
 	}
 	if err := b.Put(r.key, r.value); err != nil {
@@ -146,17 +115,18 @@ func (a *adder) add(r row) error {
 		return nil
 	}
 	a.marked = true
-	if !hasCalls(a.tx, r.visitor) {
+	if !hasCalls(a.tx, a.visitor) {
 		return nil
 	}
-	return markDirty(a.tx, r.visitor)
+	return markDirty(a.tx, a.visitor)
 }
 
 // look learns what holds for all rows of a visitor.
-func (a *adder) look(visitor string) error {
-	if a.isVisitor && a.visitor == visitor {
+func (a *adder) look(id []byte) error {
+	if a.isVisitor && a.visitor == string(id) {
 		return nil
 	}
+	visitor := string(id)
 	gone, err := isForgotten(a.tx, visitor)
 	if err != nil {
 		return err
@@ -167,6 +137,19 @@ func (a *adder) look(visitor string) error {
 	}
 	a.visitor, a.isVisitor, a.isGone, a.oldest, a.marked = visitor, true, gone, p.Before, false
 	return nil
+}
+
+// replaces reports whether the row takes the place of one of the same key: an event never
+// does, of a visit the later version.
+func (r *Row) replaces(stands []byte) (bool, error) {
+	if r.kind == rowEvent {
+		return false, nil
+	}
+	var v, old mapping.Visit
+	if err := errors.Join(open(r.key, r.value, &v), open(r.key, stands, &old)); err != nil {
+		return false, err
+	}
+	return newer(&v, &old), nil
 }
 
 // newer reports whether v replaces old: the later end wins, then more page views.

@@ -204,6 +204,32 @@ func TestImportBesideTheDaemon(t *testing.T) {
 	b.countEvents(200, 200)
 }
 
+// What was killed beside the daemon goes on there, or without it, where it was.
+func TestImportBesideTheDaemonResumesAfterAKill(t *testing.T) {
+	t.Parallel()
+	const n = 6000
+	b := newBench(t, "CALLPOINT_LISTEN=unix:"+filepath.Join(t.TempDir(), "s"), "CALLPOINT_TOKEN=secret", "IMPORT_WINDOW=5000")
+	d := b.daemon()
+	file := tempFile(t, "x", importLines(n))
+	env := b.env
+	b.env = append(b.env, "CRASH_AT=place-stored")
+	for part := 1; part <= 2; part++ {
+		if _, errs, code := b.run("import", file); code != -1 {
+			t.Fatalf("part %d: exit %d, want killed\n%s", part, code, errs)
+		}
+	}
+	b.env = env
+	d.stop()
+	sum, errs := b.importJSON(exitDone, file)
+	if sum.Events+sum.Sessions != 2*n-10000 || sum.Repeated != 0 || !strings.Contains(errs, "going on after line 10000") {
+		t.Errorf("the last part: %+v\n%s", sum, errs)
+	}
+	if sum, errs := b.importJSON(exitDone, file); sum.Repeated != 2*n || strings.Contains(errs, "going on") {
+		t.Errorf("again: %+v\n%s", sum, errs)
+	}
+	b.countEvents(n, n)
+}
+
 func TestProgressBar(t *testing.T) {
 	t.Parallel()
 	b := &bar{name: "x", from: 100}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -139,10 +140,16 @@ func (s *source) skip(offset int64) error {
 	return nil
 }
 
+const placePrefix = "import "
+
 // state is the name under which the store keeps the place.
 func (s *source) state() string {
-	sum := sha256.Sum256([]byte(absolute(s.name)))
-	return "import " + hex.EncodeToString(sum[:16])
+	name := s.name
+	if abs, err := filepath.Abs(name); err == nil {
+		name = abs
+	}
+	sum := sha256.Sum256([]byte(name))
+	return placePrefix + hex.EncodeToString(sum[:16])
 }
 
 func (s *source) Close() error {
@@ -211,3 +218,12 @@ func (b *bar) clear() {
 }
 
 func (b *bar) end() { b.clear() }
+
+// fileSize is 0 where it is not known.
+func fileSize(f *os.File) int64 {
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() {
+		return 0
+	}
+	return fi.Size()
+}

@@ -2,11 +2,12 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+
+	"callpoint/store"
 )
 
 // A spool brings what an import reads into the rough order of the store's keys before it
@@ -16,6 +17,7 @@ import (
 type spool struct {
 	files   [spoolFiles]*os.File
 	writers [spoolFiles]*bufio.Writer
+	buf     []byte
 	rows    int
 }
 
@@ -37,20 +39,16 @@ func openSpool(storePath string) (*spool, error) {
 	return s, nil
 }
 
-// add keeps an event or a session of a visitor.
-func (s *spool) add(visitor string, record any) error {
-	b, err := json.Marshal(record)
-	if err != nil {
-		return err
-	}
+// add keeps a row.
+func (s *spool) add(row store.Row) error {
 	s.rows++
-	w := s.writers[spoolOf(visitor)]
-	_, err = w.Write(append(b, '\n'))
+	s.buf = row.Append(s.buf[:0])
+	_, err := s.writers[spoolOf(row.Visitor())].Write(s.buf)
 	return err
 }
 
 // spoolOf grows with the id: BizibleIds are hexadecimal, others share fewer files.
-func spoolOf(visitor string) (n int) {
+func spoolOf(visitor []byte) (n int) {
 	for i := range 2 {
 		digit := 0
 		if i < len(visitor) {
@@ -68,8 +66,10 @@ func spoolOf(visitor string) (n int) {
 	return n
 }
 
-// drain gives everything back, file after file, and is empty then.
-func (s *spool) drain(read func(io.Reader) error) error {
+// drain gives every row back, file after file, and is empty then.
+func (s *spool) drain(give func(store.Row) error) error {
+	r := bufio.NewReaderSize(nil, 64<<10)
+	var room []byte
 	for i, f := range s.files {
 		if err := s.writers[i].Flush(); err != nil {
 			return err
@@ -77,8 +77,18 @@ func (s *spool) drain(read func(io.Reader) error) error {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		if err := read(f); err != nil {
-			return err
+		for r.Reset(f); ; {
+			row, rest, err := store.ReadRow(r, room)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if err := give(row); err != nil {
+				return err
+			}
+			room = rest
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err

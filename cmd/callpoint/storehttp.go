@@ -23,6 +23,9 @@ func (s *storeServer) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/store/check", s.check)
 	mux.HandleFunc("POST /v1/store/compact", s.compact)
 	mux.HandleFunc("POST /v1/store/backup", s.backup)
+	mux.HandleFunc("GET /v1/imports/{file}", s.place)
+	mux.HandleFunc("PUT /v1/imports/{file}", s.setPlace)
+	mux.HandleFunc("DELETE /v1/imports/{file}", s.dropPlace)
 }
 
 func (s *storeServer) forget(w http.ResponseWriter, r *http.Request) {
@@ -90,6 +93,41 @@ func (s *storeServer) backup(w http.ResponseWriter, r *http.Request) {
 		w.Header().Del("Content-Type")
 		s.fail(w, err)
 	}
+}
+
+// place says how far a file has been imported; the file is the hash of its name.
+func (s *storeServer) place(w http.ResponseWriter, r *http.Request) {
+	var at place
+	ok, err := s.store.State(placePrefix+r.PathValue("file"), &at)
+	switch {
+	case err != nil:
+		s.fail(w, err)
+	case !ok:
+		answer(w, http.StatusNotFound, map[string]string{"error": "no import of that file was stopped"})
+	default:
+		answer(w, http.StatusOK, at)
+	}
+}
+
+func (s *storeServer) setPlace(w http.ResponseWriter, r *http.Request) {
+	var at place
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&at); err != nil || at.Line <= 0 || len(r.PathValue("file")) > 64 {
+		answer(w, http.StatusBadRequest, map[string]string{"error": `a body {"line":…,"offset":…,"head":"…"} is needed`})
+		return
+	}
+	s.done(w, s.store.SetState(r.Context(), placePrefix+r.PathValue("file"), at))
+}
+
+func (s *storeServer) dropPlace(w http.ResponseWriter, r *http.Request) {
+	s.done(w, s.store.DropState(r.Context(), placePrefix+r.PathValue("file")))
+}
+
+func (s *storeServer) done(w http.ResponseWriter, err error) {
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 type countingWriter struct {
