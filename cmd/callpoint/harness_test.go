@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 
 // A bench is a simulated org and a store, for runs of the real program.
 type bench struct {
-	t     *testing.T
+	t     testing.TB
 	org   *orgsim.Org
 	url   string // of the org
 	store string
@@ -74,12 +74,12 @@ const (
 	persons     = "bizible2__Bizible_Person__c"
 )
 
-func newBench(t *testing.T, env ...string) *bench {
+func newBench(t testing.TB, env ...string) *bench {
 	t.Helper()
 	return newBenchOf(t, orgsim.Config{}, env...)
 }
 
-func newBenchOf(t *testing.T, org orgsim.Config, env ...string) *bench {
+func newBenchOf(t testing.TB, org orgsim.Config, env ...string) *bench {
 	t.Helper()
 	b := &bench{t: t, org: orgsim.New(org), store: filepath.Join(t.TempDir(), "callpoint.db")}
 	srv := httptest.NewServer(b.org)

@@ -114,7 +114,7 @@ func (b visited) clients(visitor string) {
 }
 
 // breakOff connects, sends a part of a request, and goes away.
-func breakOff(t *testing.T, socket, part string) {
+func breakOff(t testing.TB, socket, part string) {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Error(err)

@@ -48,7 +48,7 @@ func (d *running) vitals() (v vitals) {
 	return v
 }
 
-func matched(t *testing.T, line *regexp.Regexp, text []byte) int64 {
+func matched(t testing.TB, line *regexp.Regexp, text []byte) int64 {
 	t.Helper()
 	m := line.FindSubmatch(text)
 	if m == nil {
