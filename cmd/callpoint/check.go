@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -99,17 +100,35 @@ func (p *program) check(ctx context.Context, c Config) error {
 	if p.output == "json" {
 		err = json.NewEncoder(p.stdout).Encode(map[string]any{"findings": k.findings, "failed": failures})
 	} else {
-		for _, f := range k.findings {
-			fmt.Fprintf(p.stdout, "%-8s %-20s %s\n", f.Status, f.Name, f.Detail)
-			if f.Cure != "" {
-				fmt.Fprintf(p.stdout, "%-8s %-20s %s\n", "", "", f.Cure)
-			}
-		}
+		_, err = fmt.Fprint(p.stdout, p.findingsText(k.findings))
 	}
 	if failures > 0 {
 		err = errors.Join(err, usage(fmt.Errorf("%d checks failed", failures)))
 	}
 	return err
+}
+
+var findingColours = map[string]string{"ok": green, "warning": yellow, "failed": red}
+
+// findingsText sets findings in even columns: one line each, broken on a terminal alone.
+func (p *program) findingsText(all []finding) string {
+	names, width := 0, p.terminal()
+	for _, f := range all {
+		names = max(names, len(f.Name))
+	}
+	if width == 0 {
+		width = math.MaxInt
+	}
+	indent := strings.Repeat(" ", len("warning  ")+names+2)
+	var b strings.Builder
+	for _, f := range all {
+		b.WriteString(p.paint(findingColours[f.Status], fmt.Sprintf("%-7s", f.Status)))
+		fmt.Fprintf(&b, "  %-*s  %s", names, f.Name, strings.TrimLeft(fill(f.Detail, indent, width), " "))
+		if f.Cure != "" {
+			b.WriteString(fill(f.Cure, indent, width))
+		}
+	}
+	return b.String()
 }
 
 // store says whether the store opens. One that a daemon has open is well.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"callpoint/mapping"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The README, config.example.env, the unit and --help must say the same.
@@ -122,13 +124,68 @@ func TestHelpTeaches(t *testing.T) {
 			}
 		}
 	}
-	for _, flag := range regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(read(t, "README.md"), -1) {
-		name := strings.TrimPrefix(flag, "--")
-		if root.Flags().Lookup(name) == nil && root.PersistentFlags().Lookup(name) == nil && name != "now" {
-			t.Errorf("README.md names the flag %s, which is not there", flag)
+}
+
+// Every flag that is written after a command, in a document, an example or a unit, is one
+// of that command; one that stands alone is of some command.
+func TestDocumentedFlagsAreThere(t *testing.T) {
+	t.Parallel()
+	root := (&program{}).root()
+	texts := map[string]string{}
+	for _, file := range []string{"README.md", "CHANGELOG.md", "config.example.env", "systemd/callpoint.service", "systemd/callpoint-sync.service"} {
+		texts[file] = read(t, file)
+	}
+	documents, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range documents {
+		texts[f] = read(t, strings.TrimPrefix(f, "../../"))
+	}
+	everywhere := map[string]bool{"now": true, "help": true} // systemctl enable --now
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		texts["help of "+c.CommandPath()] = c.Long + "\n" + c.Example
+		for _, set := range []*pflag.FlagSet{c.LocalFlags(), c.InheritedFlags()} {
+			set.VisitAll(func(f *pflag.Flag) { everywhere[f.Name] = true })
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
 		}
 	}
+	walk(root)
+	call := regexp.MustCompile("(?:^|[ `/(])callpoint((?: +[^ `\n|;&>)]+)+)")
+	name := regexp.MustCompile(`--([a-z][a-z-]+)`)
+	checked := 0
+	for where, text := range texts {
+		for _, m := range name.FindAllStringSubmatch(text, -1) {
+			if !everywhere[m[1]] && !foreignFlags[m[1]] {
+				t.Errorf("%s names the flag --%s, which no command has", where, m[1])
+			}
+		}
+		for line := range strings.Lines(text) {
+			for _, m := range call.FindAllStringSubmatch(line, -1) {
+				words := strings.Fields(m[1])
+				c, _, err := root.Find(words)
+				if err != nil {
+					continue // prose
+				}
+				for _, flag := range name.FindAllStringSubmatch(m[1], -1) {
+					checked++
+					if c.Flags().Lookup(flag[1]) == nil && c.InheritedFlags().Lookup(flag[1]) == nil {
+						t.Errorf("%s: %s has no flag --%s", where, c.CommandPath(), flag[1])
+					}
+				}
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("only %d flags checked", checked)
+	}
 }
+
+// foreignFlags are of other programs that the documents call.
+var foreignFlags = map[string]bool{"data-binary": true}
 
 // The unit opens the port that is the default, and reads the folder that the README fills.
 func TestUnitFitsTheDefaults(t *testing.T) {

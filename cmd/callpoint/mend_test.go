@@ -230,3 +230,20 @@ func TestSpentBudgetEndsSyncOnceWithOne(t *testing.T) {
 		t.Errorf("%d API calls, the budget is 4", n)
 	}
 }
+
+// The columns of check stand under each other, however long an object's name is.
+func TestFindingsStandInColumns(t *testing.T) {
+	t.Parallel()
+	text := (&program{}).findingsText([]finding{
+		{"login", "ok", "as a user", ""},
+		{"My_Very_Long_Touchpoint_Object_Name__c key", "warning", "not unique", "Mark it Unique."},
+	})
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%d lines:\n%s", len(lines), text)
+	}
+	at := strings.Index(lines[0], "as a user")
+	if at != strings.Index(lines[1], "not unique") || at != strings.Index(lines[2], "Mark it") {
+		t.Errorf("the columns differ:\n%s", text)
+	}
+}

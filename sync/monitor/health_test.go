@@ -168,6 +168,22 @@ func TestStateTable(t *testing.T) {
 	}
 }
 
+// Where nobody watches, as in a single cycle from cron, its end reads no calls.
+func TestCycleUnwatched(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.Cycle(engine.Report{At: b.now})
+	if !b.facts.at.IsZero() {
+		t.Error("the store was measured for nobody")
+	}
+	b.Measure()
+	b.now = b.now.Add(time.Second)
+	b.Cycle(engine.Report{At: b.now})
+	if !b.facts.at.Equal(b.now) {
+		t.Error("health does not know of the cycle")
+	}
+}
+
 // A check says since when it stands; a failing one that goes on failing keeps its time.
 func TestSince(t *testing.T) {
 	t.Parallel()

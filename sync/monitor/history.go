@@ -56,9 +56,12 @@ func (s *Server) Cycle(r engine.Report) {
 	if c.Calls > 0 {
 		s.rated = time.Time{} // the calls changed: so may the match rate
 	}
+	watched := !s.facts.at.IsZero()
 	s.mu.Unlock()
 	s.metrics.cycle(c)
-	s.refresh()
+	if watched { // a single cycle has nobody who asks for health
+		s.refresh()
+	}
 }
 
 // Save keeps the history in the store. It is the write probe as well: what it says of
