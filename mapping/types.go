@@ -29,6 +29,7 @@ type Event struct {
 	UserAgent string    `json:"user_agent,omitempty"`
 	Geo       Geo       `json:"geo,omitzero"`
 	Sequence  int64     `json:"sequence,omitempty"`
+	Consent   bool      `json:"consent,omitempty"` // the visitor agreed on the page; false: nothing was said
 }
 
 // Visit is a session that a collector sends finished, or growing: of two with one

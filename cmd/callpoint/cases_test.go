@@ -165,11 +165,15 @@ func TestVisitorShowsSessionsAndCalls(t *testing.T) {
 	b := newBench(t)
 	d := b.daemon()
 	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/?utm_source=google&utm_medium=cpc&gclid=1", "https://www.google.com/"))
+	agreed := view(visitorA, yesterday("12:01:00"), "https://www.example.com/b", "")
+	agreed["consent"] = true
+	d.send(agreed)
 	id := b.task(yesterday("12:20:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
 	d.sync()
 	status, answer := d.request(http.MethodGet, "/v1/visitors/"+visitorA, nil)
 	var v struct {
 		Events   int
+		Agreed   int `json:"events_with_consent"`
 		Sessions []mapping.Session
 		Calls    []struct {
 			TaskID string `json:"task_id"`
@@ -178,7 +182,7 @@ func TestVisitorShowsSessionsAndCalls(t *testing.T) {
 	if err := json.Unmarshal(answer, &v); err != nil || status != http.StatusOK {
 		t.Fatalf("%d %s", status, answer)
 	}
-	if v.Events != 1 || len(v.Sessions) != 1 || v.Sessions[0].TaskID != id || len(v.Calls) != 1 || v.Calls[0].TaskID != id {
+	if v.Events != 2 || v.Agreed != 1 || len(v.Sessions) != 1 || v.Sessions[0].TaskID != id || len(v.Calls) != 1 || v.Calls[0].TaskID != id {
 		t.Errorf("visitor %s", answer)
 	}
 	if !v.Sessions[0].StartedAt.Equal(yesterday("12:00:00")) {

@@ -24,7 +24,7 @@ const maxBrowserBody = 256 << 10
 // ("Data Collected by JavaScript"): _biz_u the BizibleId, _biz_l the page, _biz_t the time
 // in milliseconds, _biz_i the title, _biz_r the referrer, _biz_c consent; and, seen in its
 // requests, _biz_z the time of sending and _biz_n a sequence number. Others are ignored;
-// so are eMail and mapValue, which say who somebody is.
+// so are eMail and mapValue, which say who somebody is: of /m/u only that it came is kept.
 func (c *Collector) browser(kind mapping.EventKind) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -111,6 +111,9 @@ func (c *Collector) browserRecord(kind mapping.EventKind, params map[string]stri
 	}
 	if kind != mapping.Form { // a form has none
 		rec.referrer = params["_biz_r"]
+	}
+	if params["_biz_c"] != "" { // a refusal does not come this far
+		rec.consent = "true"
 	}
 	happened, err := millis("_biz_t", params["_biz_t"])
 	if err != nil {

@@ -63,6 +63,8 @@ func TestBrowserKindsAndBodies(t *testing.T) {
 	form.Kind, form.Referrer = mapping.Form, ""
 	idMap := want
 	idMap.Kind = mapping.IDMap
+	agreed := want
+	agreed.Consent = true
 	for _, c := range []struct {
 		name, method, path, body, contentType string
 		want                                  mapping.Event
@@ -73,11 +75,11 @@ func TestBrowserKindsAndBodies(t *testing.T) {
 		{"form-encoded", "POST", "/m/ipv", browserQuery(), "application/x-www-form-urlencoded;charset=UTF-8", want},
 		{"beacon with a string", "POST", "/m/ipv", browserQuery(), "text/plain;charset=UTF-8", want},
 		{"no type", "POST", "/m/ipv", browserQuery(), "", want},
-		{"JSON", "POST", "/m/ipv", js, "application/json", want},
-		{"JSON in a beacon", "POST", "/m/ipv", js, "text/plain", want},
+		{"JSON", "POST", "/m/ipv", js, "application/json", agreed},
+		{"JSON in a beacon", "POST", "/m/ipv", js, "text/plain", agreed},
 		{"both", "POST", browserPath("_biz_l", ""), "_biz_l=https://www.example.com/service/&_biz_u=other", "text/plain", want},
 		{"the first that is not empty", "GET", "/m/ipv?_biz_u=&" + browserQuery() + "&_biz_u=other", "", "", want},
-		{"consent given", "GET", browserPath("_biz_c", "1"), "", "", want},
+		{"consent given", "GET", browserPath("_biz_c", "1"), "", "", agreed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := serve(t, func(c *Config) { c.Token = "secret" }) // these need none

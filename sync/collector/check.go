@@ -46,6 +46,10 @@ func (d *decoder) event(r *raw, at time.Time) (e mapping.Event, err error) {
 	if e.Visitor, err = visitor(r.visitor); err != nil {
 		return e, err
 	}
+	if r.consent == "false" {
+		return e, reject("consent", noConsent, "the visitor refused: not stored")
+	}
+	e.Consent = r.consent == "true"
 	if err := d.plausible("at", at); err != nil {
 		return e, err
 	}

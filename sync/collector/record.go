@@ -52,6 +52,7 @@ type raw struct {
 	kind, visitor, at, url, referrer, title, agent, ip string
 	session, started, ended, landing, formURL, formAt  string
 	sequence, pageViews                                string
+	consent                                            string // true or false
 	geo                                                mapping.Geo
 }
 
@@ -124,6 +125,9 @@ func (r *raw) parse(line string, want lines) error {
 		if to := r.text(key, want); to != nil {
 			return p.stringInto(key, to)
 		}
+		if key == "consent" && want&eventLines != 0 {
+			return p.boolInto(key, &r.consent)
+		}
 		if to := r.number(key, want); to != nil {
 			return p.numberInto(key, to)
 		}
@@ -164,6 +168,19 @@ func (p *scanner) stringInto(key string, to *string) (err error) {
 		return nil
 	}
 	return reject(key, badValue, "not a string")
+}
+
+func (p *scanner) boolInto(key string, to *string) error {
+	for _, word := range []string{"true", "false"} {
+		if p.word(word) {
+			*to = word
+			return nil
+		}
+	}
+	if p.word("null") {
+		return nil
+	}
+	return reject(key, badValue, "neither true nor false")
 }
 
 func (p *scanner) numberInto(key string, to *string) (err error) {

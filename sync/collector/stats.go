@@ -34,6 +34,7 @@ const (
 	timeAhead    = "time_ahead"
 	timeOld      = "time_old"
 	badValue     = "bad_value"
+	noConsent    = "no_consent"
 )
 
 // Why a request is refused.
@@ -49,7 +50,7 @@ const (
 )
 
 var (
-	rejectReasons = []string{malformed, duplicateKey, invalidUTF8, tooLong, missing, badID, badURL, badTime, timeAhead, timeOld, badValue}
+	rejectReasons = []string{malformed, duplicateKey, invalidUTF8, tooLong, missing, badID, badURL, badTime, timeAhead, timeOld, badValue, noConsent}
 	refuseReasons = []string{refusedType, refusedEncoding, refusedSize, refusedBody, refusedBusy, refusedRate, refusedMalformed, refusedStore}
 )
 

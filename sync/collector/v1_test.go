@@ -15,7 +15,7 @@ func TestEventAsItStandsInTheContract(t *testing.T) {
 	s := serve(t)
 	const line = `{"type":"view","bizible_id":" DDE5687119cc4928fbf94393ed9f5c35","at":"2026-11-23T13:17:00.1239+02:00",` +
 		`"url":"https://www.example.com/?utm_source=google","referrer":"https://www.google.com/","title":"Caf\u00e9 \ud83d\ude00","user_agent":"Safari","ip":"203.0.113.7",` +
-		`"geo":{"city":"Seattle","region":"Washington","country":"United States","x":{"y":[1,2]}},"sequence":3,"unknown":[{"a":null}]}`
+		`"geo":{"city":"Seattle","region":"Washington","country":"United States","x":{"y":[1,2]}},"sequence":3,"consent":true,"unknown":[{"a":null}]}`
 	status, a := s.post(t, "/v1/events", line)
 	if status != 200 || a.Accepted != 1 || a.Repeated != 0 || len(a.Rejected) != 0 {
 		t.Fatalf("%d %+v", status, a)
@@ -23,7 +23,7 @@ func TestEventAsItStandsInTheContract(t *testing.T) {
 	want := mapping.Event{
 		Kind: mapping.View, Visitor: "dde5687119cc4928fbf94393ed9f5c35", At: time.Date(2026, 11, 23, 11, 17, 0, 123e6, time.UTC),
 		URL: "https://www.example.com/?utm_source=google", Referrer: "https://www.google.com/", Title: "Café 😀", UserAgent: "Safari",
-		Geo: mapping.Geo{City: "Seattle", Region: "Washington", Country: "United States"}, Sequence: 3,
+		Geo: mapping.Geo{City: "Seattle", Region: "Washington", Country: "United States"}, Sequence: 3, Consent: true,
 	}
 	if got := s.store.one(t); got != want {
 		t.Errorf("stored %+v\nwant   %+v", got, want)
@@ -197,6 +197,8 @@ func TestRejectedRecords(t *testing.T) {
 		{"events", view("sequence", `1.5`), "sequence: not a whole number of 64 bits: 1.5"},
 		{"events", view("sequence", `99999999999999999999`), "sequence: not a whole number of 64 bits: 99999999999999999999"},
 		{"events", view("sequence", `"1"`), "sequence: not a number"},
+		{"events", view("consent", `false`), "consent: the visitor refused: not stored"},
+		{"events", view("consent", `"yes"`), "consent: neither true nor false"},
 		{"events", view("geo", `"Seattle"`), "geo: not an object"},
 		{"events", view("geo", `{"city":1}`), "geo.city: not a string"},
 		{"events", `{"url":"https://x/","url":"https://y/"}`, "url: this key stands there twice"},
@@ -253,6 +255,7 @@ func TestEdgesThatStillCount(t *testing.T) {
 		view("referrer", `"android-app://com.google.android.gm/"`),
 		view("title", quote(strings.Repeat("é", 5000))),
 		view("ip", `"unknown"`),
+		view("consent", `null`),
 		view("unknown", "["+strings.Repeat("[", 29)+strings.Repeat("]", 29)+"]"),
 	} {
 		s := serve(t)

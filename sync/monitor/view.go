@@ -126,6 +126,7 @@ func text(v any) string {
 type VisitorView struct {
 	BizibleID string            `json:"bizible_id"`
 	Events    int               `json:"events"`
+	Consented int               `json:"events_with_consent"` // of these: the visitor had agreed on the page
 	Sessions  []mapping.Session `json:"sessions"`
 	Calls     []CallView        `json:"calls"`
 }
@@ -133,6 +134,11 @@ type VisitorView struct {
 // ViewVisitor shows a journey, with its sessions as the rules have them.
 func ViewVisitor(j store.Journey, sessions []mapping.Session) VisitorView {
 	v := VisitorView{BizibleID: j.Visitor, Events: len(j.Events), Sessions: append([]mapping.Session{}, sessions...), Calls: []CallView{}}
+	for _, e := range j.Events {
+		if e.Consent {
+			v.Consented++
+		}
+	}
 	for _, c := range j.Calls {
 		var t *store.Touchpoint
 		if found, ok := j.Touchpoints[store.CallKey(c.TaskID)]; ok {
