@@ -61,19 +61,16 @@ func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[strin
 }
 
 // Begin records that these touchpoints are about to be sent: from here on they may
-// stand, and until the answer is recorded it is unknown with which content.
+// stand, and until the answer is recorded it is unknown with which content. That is a
+// mark beside the record, because rewriting a thousand of them would be most of the cost.
 func (s *Store) Begin(ctx context.Context, sent []Touchpoint) error {
 	return s.update(ctx, func(tx *txn) error {
 		for _, t := range sent {
-			now, ok, err := loadTouchpoint(tx, []byte(t.Key))
-			if err != nil {
-				return err
-			}
-			if !ok {
+			key := []byte(t.Key)
+			if tx.Bucket(bTouchpoints).Get(key) == nil {
 				continue
 			}
-			now.Sent, now.WrittenHash = true, ""
-			if err := storeTouchpoint(tx, &now); err != nil {
+			if err := tx.Bucket(bSending).Put(key, []byte{1}); err != nil {
 				return err
 			}
 		}

@@ -176,11 +176,13 @@ func (c *checker) indexes() {
 			c.add("journeys: entry %q has no call of that visitor", k)
 		}
 	})
-	c.each(bContents, func(k, _ []byte) {
-		if c.tx.Bucket(bTouchpoints).Get(k) == nil {
-			c.add("contents: %q belongs to no touchpoint", k)
-		}
-	})
+	for _, name := range [][]byte{bContents, bSending} {
+		c.each(name, func(k, _ []byte) {
+			if c.tx.Bucket(bTouchpoints).Get(k) == nil {
+				c.add("%s: %q belongs to no touchpoint", name, k)
+			}
+		})
+	}
 	c.each(bDue, func(k, _ []byte) {
 		t, ok, err := loadTouchpoint(c.tx, k[8:])
 		if err == nil && (!ok || t.State != Pending && t.State != Retrying || !bytes.Equal(timeKey(t.NextAttempt), k[:8])) {

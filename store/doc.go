@@ -21,6 +21,7 @@
 //	wake          time journey               - (a held call's hold ends then)
 //	touchpoints   external id                where a record stands on its way, and what was written
 //	contents      external id                its fields as they should stand, in JSON, as they are sent
+//	sending       external id                - (a write of it is on its way, or its answer was lost)
 //	owned         journey 00 external id     - (journey records of a visitor)
 //	due           time external id           - (touchpoints to send, by when)
 //	parked        external id                when a refused touchpoint is tried again

@@ -20,6 +20,7 @@ var (
 	bWake        = []byte("wake")
 	bTouchpoints = []byte("touchpoints")
 	bContents    = []byte("contents")
+	bSending     = []byte("sending")
 	bOwned       = []byte("owned")
 	bDue         = []byte("due")
 	bParked      = []byte("parked")
@@ -30,7 +31,7 @@ var (
 	bUntold      = []byte("untold")
 
 	buckets = [][]byte{bMeta, bEvents, bVisits, bCalls, bTimeline, bJourneys, bDirty, bWake,
-		bTouchpoints, bContents, bOwned, bDue, bParked, bPersons, bPruned, bForgotten,
+		bTouchpoints, bContents, bSending, bOwned, bDue, bParked, bPersons, bPruned, bForgotten,
 		bReasons, bUntold}
 )
 

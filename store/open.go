@@ -14,7 +14,7 @@ import (
 )
 
 // schema is the version of the keys and payloads that this program writes.
-const schema = 4
+const schema = 3
 
 // migrations take a store from the schema of their index plus one to the next, each in
 // one transaction with the identity record that says so.
@@ -23,9 +23,8 @@ var migrations = [schema - 1]func(*bolt.Tx) error{
 	addBuckets(bPruned, bForgotten),
 	// 3: values in CBOR, a touchpoint's content beside its state. Older ones stay readable,
 	// and move when they are written: a file of millions opens at once.
-	addBuckets(bContents),
-	// 4: what Tasks are to say of their calls.
-	addBuckets(bReasons, bUntold),
+	// Marks of what is on its way; and what Tasks are to say of their calls.
+	addBuckets(bContents, bSending, bReasons, bUntold),
 }
 
 // addBuckets is the migration to a schema that has more of them.

@@ -73,8 +73,13 @@ func loadTouchpoint(tx *txn, key []byte) (t Touchpoint, ok bool, err error) {
 	if env == nil {
 		return t, false, nil
 	}
-	t, err = openTouchpoint(key, env)
-	return t, true, err
+	if t, err = openTouchpoint(key, env); err != nil {
+		return t, true, err
+	}
+	if sending := tx.Bucket(bSending).Get(key); sending != nil {
+		t.Sent, t.WrittenHash = true, ""
+	}
+	return t, true, nil
 }
 
 func openTouchpoint(key, env []byte) (t Touchpoint, err error) {
@@ -122,6 +127,10 @@ func storeTouchpoint(tx *txn, t *Touchpoint) error {
 			return err
 		}
 	}
+	// What its mark said is in the record now.
+	if err := tx.Bucket(bSending).Delete(key); err != nil {
+		return err
+	}
 	return put(tx.Bucket(bTouchpoints), key, t)
 }
 
@@ -164,8 +173,10 @@ func dropTouchpoint(tx *txn, t *Touchpoint) error {
 	if err := tx.Bucket(bOwned).Delete(prefixed(t.Journey, []byte(t.Key))); err != nil {
 		return err
 	}
-	if err := tx.Bucket(bContents).Delete([]byte(t.Key)); err != nil {
-		return err
+	for _, b := range [][]byte{bContents, bSending} {
+		if err := tx.Bucket(b).Delete([]byte(t.Key)); err != nil {
+			return err
+		}
 	}
 	return tx.Bucket(bTouchpoints).Delete([]byte(t.Key))
 }

@@ -51,16 +51,13 @@ var simPlants = map[string]simPlant{
 		b, _ = json.Marshal(r["SystemModstamp"])
 	}
 	sum := sha256.Sum256(b)`},
-	"no intent": {"die-before-outcome", "../../store/attempts.go", `			now.Sent, now.WrittenHash = true, ""`,
-		`			if planted("no intent") {
-				continue
-			}
-			now.Sent, now.WrittenHash = true, ""`},
-	"hash before the write": {"back-to-what-was-lost", "../../store/attempts.go", `			now.Sent, now.WrittenHash = true, ""`,
-		`			now.Sent, now.WrittenHash = true, ""
-			if planted("hash before the write") {
-				now.WrittenHash = now.Hash
-			}`},
+	"no intent": {"die-before-outcome", "../../store/attempts.go", `			if tx.Bucket(bTouchpoints).Get(key) == nil {`,
+		`			if planted("no intent") || tx.Bucket(bTouchpoints).Get(key) == nil {`},
+	"hash before the write": {"back-to-what-was-lost", "../../store/touchpoints.go", `		t.Sent, t.WrittenHash = true, ""`,
+		`		t.Sent, t.WrittenHash = true, ""
+		if planted("hash before the write") {
+			t.WrittenHash = t.Hash
+		}`},
 	"outcome lost": {"nothing-new", "../../store/attempts.go", `		if current && !old.Delete {
 			t.State = Written`, `		if planted("outcome lost") {
 			return nil
