@@ -79,11 +79,11 @@ var simPlants = map[string]simPlant{
 		`!bytes.Equal(mark, generation(r.Journey.Generation)) && !planted("generation ignored") {`},
 	"wake lost": {"hold-ends", "../../store/commit.go", `	if !r.Result.Wake.IsZero() {`,
 		`	if !r.Result.Wake.IsZero() && !planted("wake lost") {`},
-	"late event not resolved": {"late-event", "../../store/events.go", `	return markDirty(a.tx, r.visitor)
+	"late event not resolved": {"late-event", "../../store/events.go", `	return markDirty(a.tx, a.visitor)
 }`, `	if planted("late event not resolved") {
 		return nil
 	}
-	return markDirty(a.tx, r.visitor)
+	return markDirty(a.tx, a.visitor)
 }`},
 	"one visitor of two": {"id-corrected", "../../store/calls.go", `			if err := markDirty(tx, was); err != nil {`,
 		`			if planted("one visitor of two") {
