@@ -28,25 +28,36 @@ used; channels default prints it, as a start for one's own.`,
 	c.AddCommand(&cobra.Command{
 		Use:   "test URL [REFERRER]",
 		Short: "Say which channel a visit has, and which row and cell decide",
+		Long: `test puts one visit to the channel rules in use (CALLPOINT_CHANNELS, or the built-in
+ones): its landing page with all parameters, and the page it came from; without REFERRER
+it came from nowhere. It prints the channel path, and the line and cell that decide.`,
 		Example: `  callpoint channels test 'https://www.example.com/?gclid=x' https://www.google.com/
   callpoint channels test https://www.example.com/ -o json`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error { return p.testChannels(append(args, "")) },
 	}, &cobra.Command{
-		Use:     "lint FILE",
-		Short:   "Find errors and dead rows in a file of channel rules",
+		Use:   "lint FILE",
+		Short: "Find errors and dead rows in a file of channel rules",
+		Long: `lint reads a file as the daemon would. Errors, each with its line, make it unusable (exit
+code 2): an unknown [...], a row without a condition, a dot in a name, another header.
+Warnings do not: a row that no visit reaches, more channels than Marketo Measure takes.`,
 		Example: "  callpoint channels lint channels.csv",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return p.lintChannels(args[0]) },
 	}, &cobra.Command{
-		Use:     "diff FILE",
-		Short:   "Count the stored sessions that another file would move, from where to where",
+		Use:   "diff FILE",
+		Short: "Count the stored sessions that another file would move, from where to where",
+		Long: `diff maps every stored session by the rules in use and by those of FILE, and counts what
+changes, and how many of these sessions are credited to a call. It writes nothing. It needs
+the store to itself: beside a running daemon, compare on a copy (store backup).`,
 		Example: "  callpoint channels diff new-channels.csv",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return p.diffChannels(args[0]) },
 	}, &cobra.Command{
-		Use:     "default",
-		Short:   "Print the built-in channel rules",
+		Use:   "default",
+		Short: "Print the built-in channel rules",
+		Long: `default prints the channel rules that are used without CALLPOINT_CHANNELS, as the CSV file
+that channels lint, test and CALLPOINT_CHANNELS read.`,
 		Example: "  callpoint channels default > channels.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -93,6 +93,8 @@ func (p *program) demo(ctx context.Context, keep bool) (err error) {
 	err = d.run(ctx)
 	if err == nil && keep {
 		fmt.Fprintf(d.out, "\ncallpoint listens at %s, the simulated org at %s. Ctrl-C ends both.\n", d.base, orgURL)
+		fmt.Fprintf(d.out, "Open the first in a browser, or ask it from another terminal:\n  export CALLPOINT_LISTEN=%s\n  callpoint status\n  callpoint calls\n  callpoint report\n",
+			l.Addr())
 		<-ctx.Done()
 	}
 	stop()

@@ -109,8 +109,8 @@ func TestHelpTeaches(t *testing.T) {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		paths[c.CommandPath()] = true
-		if c.Short == "" || c.Runnable() && c.Example == "" {
-			t.Errorf("%s has no description, or no example", c.CommandPath())
+		if c.Short == "" || c.Runnable() && (c.Long == "" || c.Example == "") {
+			t.Errorf("%s is not described, or has no example", c.CommandPath())
 		}
 		for _, sub := range c.Commands() {
 			walk(sub)

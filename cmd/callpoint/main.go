@@ -121,9 +121,9 @@ upserts a Bizible Touchpoint, so that the session counts as a phone call.
 Without a command it is the daemon: it collects web sessions, polls, resolves,
 upserts, and answers health checks. Configuration comes from environment variables;
 config.example.env lists all of them.`,
-		Example: `  callpoint demo                                  see it work, nothing to configure
+		Example: `  callpoint demo                                      see it work, nothing to configure
   callpoint --env-file /etc/callpoint/callpoint.env   run the daemon
-  callpoint --sync-once --output json             one complete cycle, for cron`,
+  callpoint --sync-once --output json                 one complete cycle, for cron`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,

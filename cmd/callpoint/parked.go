@@ -25,8 +25,11 @@ the rules or the org's fields change, and by parked retry.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.parked(cmd.Context()) },
 	}
 	c.AddCommand(&cobra.Command{
-		Use:     "retry [ID...]",
-		Short:   "Try parked touchpoints again now: those of these Tasks, or all",
+		Use:   "retry [ID...]",
+		Short: "Try parked touchpoints again now: those of these Tasks, or all",
+		Long: `retry makes touchpoints due that Salesforce refused: those of the Tasks named, or without
+any all of them, and whatever waits because a whole object is refused. Do it after the
+cure; those that are refused again stay parked.`,
 		Example: "  callpoint parked retry\n  callpoint parked retry 00T8d00000AbCdEEAV",
 		RunE:    func(cmd *cobra.Command, args []string) error { return p.retryParked(cmd.Context(), args) },
 	})
@@ -43,7 +46,7 @@ func (p *program) parked(ctx context.Context) error {
 	}
 	for _, pause := range list.Paused {
 		fmt.Fprintf(p.stdout, "Every record of %s is refused since %s: %s: %s\n  %s\n  One is tried at %s.\n", pause.Object,
-			pause.Since.Local().Format("2006-01-02 15:04"), pause.Code, pause.Message, pause.Cure, pause.Until.Local().Format("2006-01-02 15:04"))
+			pause.Since.UTC().Format("2006-01-02 15:04 UTC"), pause.Code, pause.Message, pause.Cure, pause.Until.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	for _, t := range list.Parked {
 		of := t.TaskID
@@ -51,7 +54,7 @@ func (p *program) parked(ctx context.Context) error {
 			of = t.Key
 		}
 		fmt.Fprintf(p.stdout, "%s  %s: %s\n  %s\n  Tried %d times, again at %s.\n", of, t.Code, t.Message, t.Cure,
-			t.Attempts, t.NextAttempt.Local().Format("2006-01-02 15:04"))
+			t.Attempts, t.NextAttempt.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	if len(list.Parked)+len(list.Paused) == 0 {
 		fmt.Fprintln(p.stdout, "Salesforce refuses nothing.")

@@ -11,6 +11,7 @@ func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version, the commit and the Go release",
+		Long:    "version prints what the build itself says: what to name in a report of a problem.",
 		Example: "  callpoint version",
 		Args:    cobra.NoArgs,
 		Run:     func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, version()) },

@@ -109,7 +109,11 @@ func channelSection(v CallView) Section {
 		s.Text = append(s.Text, fmt.Sprintf("Line %d of the channel rules decides, by %s %q.", v.Rule.Row, v.Rule.Column, v.Rule.Cell))
 	}
 	if x := v.Session; x != nil {
-		s.Rows = append(s.Rows, Row{"Channel path", x.ChannelPath}, Row{"Source", x.Source}, Row{"Medium", x.Medium}, Row{"Campaign", x.Campaign}, Row{"Referrer", x.Referrer})
+		for _, row := range []Row{{"Channel path", x.ChannelPath}, {"Source", x.Source}, {"Medium", x.Medium}, {"Campaign", x.Campaign}, {"Referrer", x.Referrer}} {
+			if row.Value != "" {
+				s.Rows = append(s.Rows, row)
+			}
+		}
 	}
 	return s
 }
