@@ -19,6 +19,14 @@ nightly:
 	LEAK_ROUNDS=200 go test -count=1 -timeout 20m -run TestNothingLeaks -v ./cmd/callpoint
 	TORN_EVENTS=30 go test -count=1 -timeout 20m -run TestTornAndReorderedWrites -v ./cmd/callpoint
 
+# Each fuzz target for a while.
+FUZZTIME ?= 60s
+.PHONY: fuzz
+fuzz:
+	for target in store:FuzzOpen store:FuzzModel sync/collector:FuzzEventBody sync/collector:FuzzScanner; do \
+		go test -run XXX -fuzz "$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$${target%:*} || exit; \
+	done
+
 # An hour of daemon under load, by itself because of its length.
 .PHONY: soak
 soak:

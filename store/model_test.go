@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -29,6 +28,9 @@ type model struct {
 	forgotten map[string]bool
 	org       map[string]string // external id: hash of what was written there last
 	frozen    map[string]string // the same when the visitor was forgotten
+	persons   map[string]Person
+	lives     int // files that it went on with
+	cursor    Cursor
 }
 
 type modelCall struct{ visitor, hash string }
@@ -39,7 +41,7 @@ func newModel(t testing.TB, ops []byte) *model {
 	m := &model{
 		t: t, path: filepath.Join(t.TempDir(), "callpoint.db"), ops: ops, now: goldenAt,
 		events: map[string]mapping.Event{}, visits: map[string]mapping.Visit{}, calls: map[string]modelCall{},
-		pruned: map[string]time.Time{}, forgotten: map[string]bool{}, org: map[string]string{}, frozen: map[string]string{},
+		pruned: map[string]time.Time{}, forgotten: map[string]bool{}, org: map[string]string{}, frozen: map[string]string{}, persons: map[string]Person{},
 	}
 	m.open()
 	return m
@@ -79,7 +81,7 @@ func (m *model) at() time.Time {
 func (m *model) run() {
 	ctx := context.Background()
 	for n := 0; len(m.ops) > 0; n++ {
-		switch m.pick(12) {
+		switch m.pick(13) {
 		case 0, 1:
 			m.addEvents(ctx)
 		case 2:
@@ -94,17 +96,13 @@ func (m *model) run() {
 			_, err := m.s.ReleaseParked(ctx, m.now.Add(time.Duration(m.pick(2))*time.Hour), nil)
 			m.must(err)
 		case 9:
-			if m.pick(2) == 0 {
-				m.must(m.s.Close())
-				m.open()
-				break
-			}
-			_, _, err := m.s.Compact(ctx)
-			m.must(err)
+			m.life(ctx)
 		case 10:
 			m.prune(ctx)
 		case 11:
 			m.forget(ctx)
+		case 12:
+			m.person(ctx)
 		}
 		m.now = m.now.Add(time.Second)
 		if n%16 == 0 {
@@ -177,7 +175,8 @@ func (m *model) applyTask(ctx context.Context) {
 		}
 	}
 	read := Call{Call: mapping.Call{TaskID: id, Visitor: visitor, At: at, Fields: map[string]any{"Id__c": visitor}}, Hash: hash}
-	changed, err := m.s.ApplyTasks(ctx, []Call{read}, Cursor{Since: m.now, Start: goldenAt})
+	m.cursor = Cursor{Since: m.now, Start: goldenAt}
+	changed, err := m.s.ApplyTasks(ctx, []Call{read}, m.cursor)
 	m.must(err)
 	if changed != want {
 		m.t.Fatalf("ApplyTasks changed %d, want %d", changed, want)
@@ -296,108 +295,6 @@ func (m *model) forget(ctx context.Context) {
 			m.calls[id] = modelCall{"", c.hash}
 			m.frozen[CallKey(id)] = m.org[CallKey(id)]
 		}
-	}
-}
-
-// settle resolves and sends until nothing waits: then the org says what the store wants.
-func (m *model) settle(ctx context.Context) {
-	m.ops = nil
-	m.now = m.now.Add(24 * time.Hour)
-	m.resolve(ctx)
-	m.resolve(ctx)
-	_, err := m.s.ReleaseParked(ctx, m.now, nil)
-	m.must(err)
-	due, err := m.s.Due(m.now, 1000)
-	m.must(err)
-	m.must(m.s.Begin(ctx, due))
-	var outcomes []Outcome
-	for _, t := range due {
-		m.org[t.Key] = t.Hash
-		outcomes = append(outcomes, Outcome{Key: t.Key, Hash: t.Hash, State: Written, RecordID: "a0"})
-	}
-	m.must(m.s.Finish(ctx, m.now, outcomes))
-	b, err := m.s.Backlog()
-	m.must(err)
-	if b != (Backlog{}) {
-		m.t.Fatalf("something waits after all was sent: %+v", b)
-	}
-	for id := range m.calls {
-		_, t, err := m.s.Call(id)
-		m.must(err)
-		key := CallKey(id)
-		if hash, ok := m.frozen[key]; ok {
-			if m.org[key] != hash || t != nil && !t.Frozen {
-				m.t.Fatalf("%s was forgotten: the org had %q, has %q; %+v", key, hash, m.org[key], t)
-			}
-			continue
-		}
-		if t != nil && !t.Frozen && t.Hash != m.org[key] {
-			m.t.Fatalf("%s: the org has %q, the store wants %q: %+v", key, m.org[key], t.Hash, t)
-		}
-	}
-}
-
-// compare holds the store to the model, and to its own rules.
-func (m *model) compare() {
-	m.t.Helper()
-	sound(m.t, m.s)
-	calls := 0
-	for _, v := range modelVisitors {
-		j, err := m.s.Journey(v)
-		m.must(err)
-		var want, got []string
-		for k, e := range m.events {
-			if e.Visitor == v {
-				want = append(want, k)
-			}
-		}
-		for _, e := range j.Events {
-			got = append(got, string(eventKey(e)))
-		}
-		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			m.t.Fatalf("%s has the events %q, want %q", v, got, want)
-		}
-		n := 0
-		for _, x := range m.visits {
-			if x.Visitor == v {
-				n++
-			}
-		}
-		for _, x := range j.Visits {
-			if w := m.visits[v+"\x00"+x.SessionID]; w != x {
-				m.t.Fatalf("%s has the visit %+v, want %+v", v, x, w)
-			}
-		}
-		if len(j.Visits) != n {
-			m.t.Fatalf("%s has %d visits, want %d", v, len(j.Visits), n)
-		}
-		for _, c := range j.Calls {
-			if w := m.calls[c.TaskID]; w.visitor != v || w.hash != c.Hash {
-				m.t.Fatalf("%s has call %s (hash %s), want %+v", v, c.TaskID, c.Hash, w)
-			}
-		}
-		calls += len(j.Calls)
-		gone, err := m.s.IsForgotten(v)
-		m.must(err)
-		if gone != m.forgotten[v] {
-			m.t.Fatalf("%s: forgotten %v, want %v", v, gone, m.forgotten[v])
-		}
-	}
-	for id, c := range m.calls {
-		if c.visitor == "" {
-			j, err := m.s.Journey(JourneyKey("", id))
-			m.must(err)
-			calls += len(j.Calls)
-		}
-	}
-	if calls != len(m.calls) {
-		m.t.Fatalf("%d calls are found by their journeys, want %d", calls, len(m.calls))
-	}
-	n := 0
-	m.must(m.s.EachCall(time.Time{}, time.Time{}, func(Call, *Touchpoint) bool { n++; return true }))
-	if n != len(m.calls) {
-		m.t.Fatalf("%d calls on the timeline, want %d", n, len(m.calls))
 	}
 }
 

@@ -193,16 +193,19 @@ func (w *walk) bucket(value, name []byte) {
 	w.leaf(page{kind: kindLeaf, count: int(binary.NativeEndian.Uint16(value[10:])), data: value}, nil, nil)
 }
 
-// keys are those of a page, which must lie within it and be in order.
+// keys are those of a page, which must lie within it and be in order. bbolt writes them
+// and the values without a gap, so that a wrong number of elements shows.
 func (p page) keys(from, before []byte) (keys [][]byte, err error) {
-	if pageHeader+p.count*element > len(p.data) {
+	next := pageHeader + p.count*element
+	if next > len(p.data) {
 		return nil, fmt.Errorf("%d elements do not fit", p.count)
 	}
 	for i := range p.count {
-		key, _, fits := p.element(i)
-		if !fits {
-			return nil, fmt.Errorf("element %d reaches beyond it", i)
+		key, value, at := p.element(i)
+		if at != next {
+			return nil, fmt.Errorf("element %d lies elsewhere", i)
 		}
+		next += len(key) + len(value)
 		if i == 0 && bytes.Compare(key, from) < 0 || i > 0 && bytes.Compare(key, keys[i-1]) <= 0 || before != nil && bytes.Compare(key, before) >= 0 {
 			return nil, fmt.Errorf("key %q is out of order", key)
 		}
@@ -211,9 +214,9 @@ func (p page) keys(from, before []byte) (keys [][]byte, err error) {
 	return keys, nil
 }
 
-// element is the key of one, and in a leaf its value.
-func (p page) element(i int) (key, value []byte, fits bool) {
-	at := pageHeader + i*element
+// element is the key of one, in a leaf its value, and where both begin; -1 is beyond the page.
+func (p page) element(i int) (key, value []byte, at int) {
+	at = pageHeader + i*element
 	e := p.data[at:]
 	u32 := func(at int) int { return int(binary.NativeEndian.Uint32(e[at:])) }
 	pos, size, length := u32(0), u32(4), 0
@@ -221,9 +224,9 @@ func (p page) element(i int) (key, value []byte, fits bool) {
 		pos, size, length = u32(4), u32(8), u32(12)
 	}
 	if pos+size+length > len(e) {
-		return nil, nil, false
+		return nil, nil, -1
 	}
-	return e[pos : pos+size], e[pos+size : pos+size+length], true
+	return e[pos : pos+size], e[pos+size : pos+size+length], at + pos
 }
 
 // all walks everything: each page must be reached once, or be free.

@@ -51,6 +51,21 @@ func leadingTo(file []byte, n int, to uint64) []byte {
 	return b
 }
 
+// A page that says it has fewer elements than are there would lose the rest in silence.
+func TestFewerElementsAreSeen(t *testing.T) {
+	t.Parallel()
+	good := victim(t)
+	path := filepath.Join(t.TempDir(), "callpoint.db")
+	for _, n := range usedPages(t, good) {
+		b := append([]byte{}, good...)
+		count := b[n*os.Getpagesize()+10:]
+		binary.NativeEndian.PutUint16(count, binary.NativeEndian.Uint16(count)-1)
+		if contents(t, path, b) != "" {
+			t.Errorf("page %d with one element less: not found", n)
+		}
+	}
+}
+
 // The start of a large store reads its inner pages only, and sees what is wrong in them.
 func TestInnerPagesAlone(t *testing.T) {
 	t.Parallel()
