@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"runtime"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -18,7 +19,7 @@ import (
 // Record is one line of a file: an event, a session, a bot's, or refused.
 type Record struct {
 	Line  int
-	Event *mapping.Event // these two are valid until the next record is read
+	Event *mapping.Event
 	Visit *mapping.Visit
 	Bot   string // why the record was dropped as a bot's
 	Err   error  // a *RecordError
@@ -27,7 +28,8 @@ type Record struct {
 // ReadNDJSON reads events and sessions from a file, one JSON object a line; a line with a
 // session_id or a started_at is a session. gzip and zstd are recognised by their first
 // bytes. The second value is an error of the file itself, and the last thing that comes.
-// Of cfg it needs Now, Retention, Scrub, Geo and MaxRecord.
+// Of cfg it needs Now, Retention, Scrub, Geo and MaxRecord; Geo is called from several
+// goroutines, because lines are decoded on every core while the caller is at work.
 func ReadNDJSON(r io.Reader, cfg Config) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		cfg := cfg.withDefaults()
@@ -39,25 +41,81 @@ func ReadNDJSON(r io.Reader, cfg Config) iter.Seq2[Record, error] {
 		defer closeText()
 		d, s := newDecoder(cfg), newLines(text, cfg.MaxRecord)
 		defer s.close()
-		var event mapping.Event
-		var visit mapping.Visit
-		for {
-			line, err := s.next()
-			if err == io.EOF {
+		var ahead []*chunk // the oldest first
+		defer func() {
+			for _, c := range ahead {
+				<-c.done
+			}
+		}()
+		for more := true; more || len(ahead) > 0; {
+			for more && len(ahead) <= runtime.GOMAXPROCS(0) {
+				c := readChunk(s)
+				more = c.err == nil
+				ahead = append(ahead, c)
+				go c.decode(d)
+			}
+			c := ahead[0]
+			<-c.done
+			ahead = ahead[1:]
+			for _, rec := range c.records {
+				if !yield(rec, nil) {
+					return
+				}
+			}
+			if c.err != nil && c.err != io.EOF {
+				yield(Record{Line: s.line}, fmt.Errorf("line %d: %w", s.line, c.err))
 				return
 			}
-			rec := Record{Line: s.line}
-			if skip, ok := errors.AsType[errSkip](err); ok {
-				rec.Err = skip.err
-			} else if err != nil {
-				yield(Record{Line: s.line}, fmt.Errorf("line %d: %w", s.line, err))
-				return
-			} else {
-				rec.Event, rec.Visit, rec.Bot, rec.Err = d.record(string(line), anyLines, &event, &visit)
-			}
-			if !yield(rec, nil) {
-				return
-			}
+		}
+	}
+}
+
+// A chunk is some lines that are decoded together.
+type chunk struct {
+	text    []byte
+	ends    []int // of the lines in text
+	records []Record
+	err     error // what ended the file after these lines; io.EOF: its end
+	done    chan struct{}
+}
+
+const chunkSize = 128 << 10
+
+func readChunk(s *splitter) *chunk {
+	c := &chunk{text: make([]byte, 0, chunkSize+chunkSize/8), done: make(chan struct{})}
+	for len(c.text) < chunkSize && len(c.records) < 1000 {
+		line, err := s.next()
+		rec := Record{Line: s.line}
+		if skip, ok := errors.AsType[errSkip](err); ok {
+			rec.Err, line = skip.err, nil
+		} else if err != nil {
+			c.err = err
+			break
+		}
+		c.text = append(c.text, line...)
+		c.ends = append(c.ends, len(c.text))
+		c.records = append(c.records, rec)
+	}
+	return c
+}
+
+// decode fills in what the lines say.
+func (c *chunk) decode(d *decoder) {
+	defer close(c.done)
+	text, from := string(c.text), 0
+	event, visit := new(mapping.Event), new(mapping.Visit)
+	for i := range c.records {
+		rec, line := &c.records[i], text[from:c.ends[i]]
+		from = c.ends[i]
+		if rec.Err != nil {
+			continue
+		}
+		rec.Event, rec.Visit, rec.Bot, rec.Err = d.record(line, anyLines, event, visit)
+		if rec.Event != nil {
+			event = new(mapping.Event)
+		}
+		if rec.Visit != nil {
+			visit = new(mapping.Visit)
 		}
 	}
 }

@@ -113,3 +113,47 @@ func TestReadNDJSONStopsWhenAsked(t *testing.T) {
 		t.Errorf("%d records", n)
 	}
 }
+
+// Lines are decoded on every core, and come in their order all the same: before the error
+// that ends the file, and as far as the caller wants them.
+func TestReadKeepsTheOrderOfLines(t *testing.T) {
+	t.Parallel()
+	const n = 5000
+	text := repeat(n, func(i int) string {
+		switch i % 10 {
+		case 3:
+			return sessionLine("page_views", fmt.Sprint(i))
+		case 7:
+			return "nonsense"
+		}
+		return view("sequence", fmt.Sprint(i))
+	})
+	torn := errors.New("torn")
+	line := 0
+	var end error
+	for rec, err := range ReadNDJSON(io.MultiReader(strings.NewReader(text), iotest.ErrReader(torn)), fileConfig()) {
+		if end = err; err != nil {
+			break
+		}
+		line++
+		i := line - 1
+		ok := rec.Event != nil && rec.Event.Sequence == int64(i)
+		switch i % 10 {
+		case 3:
+			ok = rec.Visit != nil && rec.Visit.PageViews == i
+		case 7:
+			ok = rec.Err != nil
+		}
+		if !ok || rec.Line != line {
+			t.Fatalf("line %d: %+v", line, rec)
+		}
+	}
+	if line != n || !errors.Is(end, torn) {
+		t.Errorf("%d lines, then %v", line, end)
+	}
+	for rec := range ReadNDJSON(strings.NewReader(text), fileConfig()) {
+		if rec.Line == 2 {
+			break // goleak sees what would go on
+		}
+	}
+}
