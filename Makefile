@@ -9,7 +9,7 @@ MTIME   := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
 BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=true
 TOOLS   := $(CURDIR)/dist/tools
 
-# The long forms of the experiments in docs/reliability.md: about half an hour, as root.
+# The long forms of the experiments in docs/reliability.md: some ten to thirty minutes, as root.
 .PHONY: nightly
 nightly:
 	SIM_SEEDS=2000 go test -count=1 -timeout 60m -run 'TestSimulation|TestScenario|TestPlanted' -v ./sync/engine

@@ -163,7 +163,7 @@ func whole(path string) (size int64, err error) {
 const smallStore = 64 << 20
 
 // structure refuses a file in whose pages bbolt would go round in a circle. Of a large one it
-// reads only the inner pages, a hundredth of all; Check reads the rest.
+// reads only the inner pages, some two in a hundred; Check reads the rest.
 func structure(f io.ReaderAt) (err error) {
 	m := readMeta(f)
 	w := newWalk(f, m, func(format string, args ...any) {
