@@ -163,3 +163,31 @@ func TestRetryParkedByID(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A person that somebody makes after the touchpoint was written is linked by the next
+// comparison, where callpoint makes none itself.
+func TestLatePersonIsLinked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, orgsim.Config{}, func(ec *engine.Config, _ *salesforce.Config) { ec.Persons = engine.PersonsReuse })
+	r.visit("v", r.clock.now().Add(-3*time.Hour))
+	lead := r.lead("Ada")
+	task, other := r.call("v1", lead), r.call("v2", r.lead("Ben"))
+	r.cycle()
+	id := r.insert(person, map[string]any{"bizible2__Lead__c": lead})
+	seen, err := r.engine.Reconcile(t.Context(), false)
+	if err != nil || seen.Edited != 1 || r.record(task)["bizible2__Bizible_Person__c"] != nil {
+		t.Errorf("looked: %+v, %v", seen, err)
+	}
+	if mended, err := r.engine.Reconcile(t.Context(), true); err != nil || mended.Edited != 1 {
+		t.Errorf("mended: %+v, %v", mended, err)
+	}
+	if got := r.record(task)["bizible2__Bizible_Person__c"]; got != id {
+		t.Errorf("the touchpoint links %v, want %s", got, id)
+	}
+	if got := r.record(other)["bizible2__Bizible_Person__c"]; got != nil {
+		t.Errorf("a touchpoint without a person links %v", got)
+	}
+	if again, err := r.engine.Reconcile(t.Context(), true); err != nil || again.Differs() {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+}

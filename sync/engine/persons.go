@@ -126,6 +126,26 @@ func (e *Engine) followConversions(ctx context.Context, records []map[string]any
 	return busy, nil
 }
 
+// latePersons adds the persons that somebody made after the touchpoint was written. They are
+// not remembered here: the next write looks them up, and follows conversions.
+func (e *Engine) latePersons(ctx context.Context, whos []string, known map[string]store.Person) error {
+	var unknown []string
+	for _, who := range whos {
+		if who != "" && known[who].RecordID == "" {
+			unknown = append(unknown, who)
+		}
+	}
+	slices.Sort(unknown)
+	found, _, err := e.findPersons(ctx, slices.Compact(unknown))
+	if err != nil {
+		return fmt.Errorf("look up persons: %w", err)
+	}
+	for who, id := range found {
+		known[who] = store.Person{Who: who, RecordID: id}
+	}
+	return nil
+}
+
 // personQuery asks for the persons of Leads and Contacts, and for those of Leads that
 // were converted to one of the Contacts.
 func personQuery(whos []string) string {

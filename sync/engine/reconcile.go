@@ -153,7 +153,7 @@ func (e *Engine) wrongRecords(ctx context.Context, r *Reconciled) (gone, edited 
 		if err != nil {
 			return nil, nil, err
 		}
-		wrong, err := e.comparePage(page.Records, standing, r)
+		wrong, err := e.comparePage(ctx, page.Records, standing, r)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -180,7 +180,7 @@ func comparable(t store.Touchpoint) bool {
 	return (t.State == store.Written || t.State == store.Unchanged) && !t.Frozen && !t.Retracted && !t.Delete
 }
 
-func (e *Engine) comparePage(records []salesforce.Record, standing map[string]bool, r *Reconciled) (edited []string, err error) {
+func (e *Engine) comparePage(ctx context.Context, records []salesforce.Record, standing map[string]bool, r *Reconciled) (edited []string, err error) {
 	keys := make([]string, len(records))
 	for i, record := range records {
 		keys[i], _ = record[e.cfg.ExternalID].(string)
@@ -195,6 +195,9 @@ func (e *Engine) comparePage(records []salesforce.Record, standing map[string]bo
 		whos = append(whos, t.Who)
 	}
 	persons, err := e.cfg.Store.Persons(whos)
+	if err == nil && e.cfg.Persons == PersonsReuse {
+		err = e.latePersons(ctx, whos, persons)
+	}
 	if err != nil {
 		return nil, err
 	}
