@@ -44,9 +44,8 @@ func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (cha
 
 func applyTask(tx *txn, read *Call) (bool, error) {
 	c := *read
-	calls, id := tx.Bucket(bCalls), []byte(c.TaskID)
-	var old Call
-	known, err := get(calls, id, &old)
+	id := []byte(c.TaskID)
+	old, known, err := loadCall(tx, id)
 	if err != nil || known && old.Hash == c.Hash {
 		return false, err
 	}
@@ -79,7 +78,7 @@ func applyTask(tx *txn, read *Call) (bool, error) {
 			}
 		}
 	}
-	if err := put(calls, id, c); err != nil {
+	if err := storeCall(tx, &c); err != nil {
 		return false, err
 	}
 	if err := tx.Bucket(bTimeline).Put(append(timeKey(c.At), id...), nil); err != nil {
@@ -148,8 +147,8 @@ func readJourney(tx *txn, key string) (Journey, error) {
 	}
 	err = scan(tx.Bucket(bJourneys), prefixed(key), func(k, _ []byte) (bool, error) {
 		_, id := afterSep(k)
-		var c Call
-		if ok, err := get(tx.Bucket(bCalls), id, &c); err != nil || !ok {
+		c, ok, err := loadCall(tx, id)
+		if err != nil || !ok {
 			return ok, err
 		}
 		j.Calls = append(j.Calls, c)
@@ -284,8 +283,7 @@ func (s *Store) MarkBeforeCollection(ctx context.Context) error {
 		}
 		c := tx.Bucket(bTimeline).Cursor()
 		for k, _ := c.Seek(timeKey(earliest)); k != nil && keyTime(k).Before(until); k, _ = c.Next() {
-			var call Call
-			ok, err := get(tx.Bucket(bCalls), k[8:], &call)
+			call, ok, err := loadCall(tx, k[8:])
 			if err != nil {
 				return err
 			}
@@ -303,8 +301,9 @@ func (s *Store) MarkBeforeCollection(ctx context.Context) error {
 // Call reads one call and its touchpoint, if it has one.
 func (s *Store) Call(taskID string) (c Call, t *Touchpoint, err error) {
 	err = s.view(func(tx *txn) error {
-		ok, err := get(tx.Bucket(bCalls), []byte(taskID), &c)
-		if err != nil {
+		var ok bool
+		var err error
+		if c, ok, err = loadCall(tx, []byte(taskID)); err != nil {
 			return err
 		}
 		if !ok {
@@ -365,7 +364,9 @@ func (s *Store) callsBefore(from []byte, since time.Time) (page []callRow, next 
 				return nil
 			}
 			var r callRow
-			if ok, err := get(tx.Bucket(bCalls), k[8:], &r.call); err != nil || !ok {
+			var ok bool
+			var err error
+			if r.call, ok, err = loadCall(tx, k[8:]); err != nil || !ok {
 				return fmt.Errorf("%w: call %s is on the timeline only: %v", ErrDamaged, k[8:], err)
 			}
 			t, ok, err := readTouchpoint(tx, []byte(CallKey(r.call.TaskID)))

@@ -92,8 +92,8 @@ func (c *checker) envelopes() {
 
 func (c *checker) calls() {
 	c.each(bCalls, func(k, v []byte) {
-		var call Call
-		if open(k, v, &call) != nil {
+		call, err := openCall(k, v)
+		if err != nil {
 			return // envelopes said so
 		}
 		if call.TaskID != string(k) {
@@ -164,15 +164,13 @@ func (c *checker) exists(index, key []byte) {
 // indexes reports entries without a record, or with one that no longer says so.
 func (c *checker) indexes() {
 	c.each(bTimeline, func(k, _ []byte) {
-		var call Call
-		if ok, err := get(c.tx.Bucket(bCalls), k[8:], &call); err == nil && (!ok || !bytes.Equal(timeKey(call.At), k[:8])) {
+		if call, ok, err := loadCall(c.tx, k[8:]); err == nil && (!ok || !bytes.Equal(timeKey(call.At), k[:8])) {
 			c.add("timeline: entry %q has no call at that time", k)
 		}
 	})
 	c.each(bJourneys, func(k, _ []byte) {
 		journey, id := afterSep(k)
-		var call Call
-		if ok, err := get(c.tx.Bucket(bCalls), id, &call); err == nil && (!ok || JourneyKey(call.Visitor, call.TaskID) != string(journey)) {
+		if call, ok, err := loadCall(c.tx, id); err == nil && (!ok || JourneyKey(call.Visitor, call.TaskID) != string(journey)) {
 			c.add("journeys: entry %q has no call of that visitor", k)
 		}
 	})

@@ -64,7 +64,7 @@ func commitCalls(tx *txn, now time.Time, r *Resolved) error {
 		if c.Forgotten {
 			c.Snapshot, c.Resolution.Detail = nil, forgottenDetail
 		}
-		if err := put(tx.Bucket(bCalls), []byte(c.TaskID), c); err != nil {
+		if err := storeCall(tx, &c); err != nil {
 			return err
 		}
 	}

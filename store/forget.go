@@ -112,7 +112,7 @@ func eraseCall(tx *txn, c *Call, visitor string) error {
 	if err := tx.Bucket(bJourneys).Put(prefixed(JourneyKey("", c.TaskID), id), nil); err != nil {
 		return err
 	}
-	return put(tx.Bucket(bCalls), id, *c)
+	return storeCall(tx, c)
 }
 
 // erase takes the visitor out of a call.

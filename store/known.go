@@ -30,8 +30,8 @@ func (s *Store) EachTaskID(fn func(ids []string) error) error {
 			c := tx.Bucket(bCalls).Cursor()
 			k, v := c.Seek(from)
 			for ; k != nil && len(ids) < atOnce; k, v = c.Next() {
-				var call Call
-				if err := open(k, v, &call); err != nil {
+				call, err := openCall(k, v)
+				if err != nil {
 					return err
 				}
 				if !call.Deleted {
@@ -78,8 +78,7 @@ func (s *Store) ApplyCalls(ctx context.Context, read []Call) (changed int, err e
 func (s *Store) Differ(read []Call) (n int, err error) {
 	err = s.view(func(tx *txn) error {
 		for _, c := range read {
-			var old Call
-			ok, err := get(tx.Bucket(bCalls), []byte(c.TaskID), &old)
+			old, ok, err := loadCall(tx, []byte(c.TaskID))
 			if err != nil {
 				return err
 			}
@@ -97,8 +96,7 @@ func (s *Store) MarkDeleted(ctx context.Context, taskIDs []string) (changed int,
 	err = s.update(ctx, func(tx *txn) error {
 		changed = 0
 		for _, id := range taskIDs {
-			var c Call
-			ok, err := get(tx.Bucket(bCalls), []byte(id), &c)
+			c, ok, err := loadCall(tx, []byte(id))
 			if err != nil {
 				return err
 			}

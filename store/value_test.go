@@ -1,8 +1,12 @@
 package store
 
 import (
+	"bytes"
+	"errors"
 	"testing"
 	"time"
+
+	"callpoint/mapping"
 
 	"github.com/google/go-cmp/cmp"
 	bolt "go.etcd.io/bbolt"
@@ -82,5 +86,35 @@ func TestSendingLeavesContentAlone(t *testing.T) {
 	}
 	if _, tp, err := s.Call(due[0].TaskID); err != nil || tp.State != Written || string(tp.Content) != string(due[0].Content) {
 		t.Errorf("%+v, %v", tp, err)
+	}
+}
+
+// The session that a call was matched with is stored once, and read in both its places.
+func TestSharedSessionIsStoredOnce(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	session := &mapping.Session{ID: "s", LandingPage: "https://www.example.com/landing", StartedAt: goldenAt}
+	for name, c := range map[string]Call{
+		"shared": {Resolution: mapping.Resolution{Session: session}, Call: mapping.Call{Snapshot: &mapping.Snapshot{Session: session}}},
+		"two":    {Resolution: mapping.Resolution{Session: session}, Call: mapping.Call{Snapshot: &mapping.Snapshot{Session: &mapping.Session{ID: "t"}}}},
+		"none":   {Resolution: mapping.Resolution{Session: session}, Call: mapping.Call{Snapshot: &mapping.Snapshot{}}},
+	} {
+		c.TaskID = name
+		err := s.update(t.Context(), func(tx *txn) error {
+			if err := storeCall(tx, &c); err != nil {
+				return err
+			}
+			if n := bytes.Count(tx.Bucket(bCalls).Get([]byte(name)), []byte("https://www.example.com/landing")); n != 1 {
+				t.Errorf("%s: the landing page stands there %d times", name, n)
+			}
+			got, _, err := loadCall(tx, []byte(name))
+			if diff := cmp.Diff(c, got); diff != "" {
+				t.Errorf("%s: (-stored +loaded)\n%s", name, diff)
+			}
+			return errors.Join(err, tx.Bucket(bCalls).Delete([]byte(name)))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
