@@ -54,7 +54,11 @@ func JourneyKey(visitor, taskID string) string {
 
 // prefixed joins an id, the separator and the rest of a key.
 func prefixed(id string, rest ...[]byte) []byte {
-	k := append([]byte(id), 0)
+	size := len(id) + 1
+	for _, r := range rest {
+		size += len(r)
+	}
+	k := append(append(make([]byte, 0, size), id...), 0)
 	for _, r := range rest {
 		k = append(k, r...)
 	}
@@ -63,11 +67,10 @@ func prefixed(id string, rest ...[]byte) []byte {
 
 // eventKey is the same for a repeat: kind, visitor, time, sequence and URL.
 func eventKey(e mapping.Event) []byte {
-	h := sha256.New()
-	h.Write([]byte(e.Kind))
-	h.Write(binary.BigEndian.AppendUint64([]byte{0}, uint64(e.Sequence)))
-	h.Write([]byte(e.URL))
-	return prefixed(e.Visitor, timeKey(e.At), h.Sum(nil)[:8])
+	text := append(append(make([]byte, 0, 512), e.Kind...), 0)
+	text = binary.BigEndian.AppendUint64(text, uint64(e.Sequence))
+	sum := sha256.Sum256(append(text, e.URL...))
+	return prefixed(e.Visitor, timeKey(e.At), sum[:8])
 }
 
 // afterSep gives what follows the separator of a prefixed key.
