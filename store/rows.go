@@ -119,9 +119,16 @@ func Decode(rows []Row) (events []mapping.Event, visits []mapping.Visit, err err
 	return events, visits, nil
 }
 
-// sortRows brings rows into the order of the file: neighbours are written together.
+// sortRows brings rows into the order of the file: neighbours are written together. Of
+// two with one key the order is that of their values, whichever came first.
 func sortRows(rows []Row) {
-	slices.SortStableFunc(rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), bytes.Compare(a.key, b.key))
+	slices.SortFunc(rows, func(a, b Row) int {
+		if a.kind != b.kind {
+			return cmp.Compare(a.kind, b.kind)
+		}
+		if c := bytes.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return bytes.Compare(a.value, b.value)
 	})
 }

@@ -67,3 +67,25 @@ func readRows(spool []byte) (rows []Row, err error) {
 		rows, room = append(rows, row), rest
 	}
 }
+
+// Of two rows with one key the same one stands, whichever came first.
+func TestOrderOfRowsDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	a, b := benchVisit(1), benchVisit(1)
+	b.LandingPage += "&other=1"
+	var stood []mapping.Visit
+	for _, order := range [][]mapping.Visit{{a, b}, {b, a}} {
+		s := openTest(t)
+		if _, err := s.Add(t.Context(), nil, order); err != nil {
+			t.Fatal(err)
+		}
+		j, err := s.Journey(a.Visitor)
+		if err != nil || len(j.Visits) != 1 {
+			t.Fatal(j.Visits, err)
+		}
+		stood = append(stood, j.Visits[0])
+	}
+	if stood[0] != stood[1] {
+		t.Errorf("%+v\n%+v", stood[0], stood[1])
+	}
+}

@@ -30,6 +30,7 @@ func (p *program) daemon(ctx context.Context) error {
 		return err
 	}
 	log := p.logger(c)
+	spareProcessors()
 	systemd := newSupervisor()
 	defer systemd.starting()()
 	systemd.status("opening the store")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,9 @@ import (
 // answer, to the collector on a real store; and in the same round appends as much to a
 // plain file with an fsync each. It reports the medians of the rounds: -benchtime 9x.
 func BenchmarkIngest(b *testing.B) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	spareProcessors()
 	for _, c := range []struct {
 		name    string
 		request func(n int64) string
