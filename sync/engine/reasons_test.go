@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -135,6 +136,9 @@ func TestReasonsRefusedAltogether(t *testing.T) {
 	if s := r.cycle(); s.ReasonsWritten != 0 || s.TouchpointsWritten != 450 {
 		t.Errorf("%+v", s)
 	}
+	if n := r.org.Requests().Failed; n != 200 {
+		t.Errorf("%d Tasks were asked for nothing, want one collection", n)
+	}
 	for range 5 {
 		r.clock.advance(3 * time.Minute)
 		if s := r.cycle(); s.APICalls != 1 {
@@ -234,4 +238,17 @@ func TestAnotherReasonField(t *testing.T) {
 	if kept, err := r.store.Reason(task); err != nil || kept == nil || *kept != (store.Reason{TaskID: task, Field: field, Want: "unknown_visitor", Written: "unknown_visitor", WrittenAt: kept.WrittenAt}) {
 		t.Errorf("kept %+v, %v", kept, err)
 	}
+}
+
+// Tasks say their reason also while every touchpoint is refused.
+func TestReasonsWhileTouchpointsArePaused(t *testing.T) {
+	t.Parallel()
+	r := newTelling(t, orgsim.Config{})
+	task := r.seen(30, nil)[0]
+	r.org.Fault(orgsim.Fault{Op: orgsim.OpUpsert, Object: touchpoint, Times: -1,
+		RowError: &orgsim.RowError{Code: "INSUFFICIENT_ACCESS_OR_READONLY", Message: "no"}})
+	if err := r.fails(); !errors.As(err, new(*engine.PausedError)) {
+		t.Errorf("the cycle ended with %v", err)
+	}
+	r.says(task, "unknown_visitor")
 }
