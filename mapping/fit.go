@@ -25,6 +25,17 @@ const (
 	defaultLong   = 32768
 )
 
+// Lookups lists the fields that refer to records other than the person and the Contact of
+// a call. A map that was not fitted to an org knows of none.
+func (m *FieldMap) Lookups() (names []string) {
+	for i := range m.fields {
+		if f := &m.fields[i]; f.info.Type == "reference" && f.kind != personValue && f.value != "contact" {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
 // Fit adjusts the map to the org. A built-in field that the org lacks, hides or keeps from being
 // written is left out, and said in dropped. In lines of the user's own each is an error, and all
 // of them come together.

@@ -24,6 +24,20 @@ func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
 	return due, err
 }
 
+// DueKeys is Due without reading what is due, and passes over what skip names.
+func (s *Store) DueKeys(now time.Time, limit int, skip func(key string) bool) (keys []string, err error) {
+	err = s.view(func(tx *txn) error {
+		c := tx.Bucket(bDue).Cursor()
+		for k, _ := c.First(); k != nil && len(keys) < limit && !keyTime(k).After(now); k, _ = c.Next() {
+			if key := string(k[8:]); !skip(key) {
+				keys = append(keys, key)
+			}
+		}
+		return nil
+	})
+	return keys, err
+}
+
 // ReleaseParked makes parked touchpoints due whose time has come, or that keys name.
 func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[string]bool) (n int, err error) {
 	var release [][]byte
@@ -63,11 +77,18 @@ func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[strin
 // Begin records that these touchpoints are about to be sent: from here on they may
 // stand, and until the answer is recorded it is unknown with which content. That is a
 // mark beside the record, because rewriting a thousand of them would be most of the cost.
-func (s *Store) Begin(ctx context.Context, sent []Touchpoint) error {
-	return s.update(ctx, func(tx *txn) error {
+// What is not to be sent any more as it was read is left alone, and its keys given back.
+func (s *Store) Begin(ctx context.Context, sent []Touchpoint) (changed []string, err error) {
+	err = s.update(ctx, func(tx *txn) error {
+		changed = nil
 		for _, t := range sent {
 			key := []byte(t.Key)
-			if tx.Bucket(bTouchpoints).Get(key) == nil {
+			now, ok, err := loadTouchpoint(tx, key)
+			if err != nil {
+				return err
+			}
+			if waits := now.State == Pending || now.State == Retrying; !ok || !waits || now.Hash != t.Hash || now.Delete != t.Delete {
+				changed = append(changed, t.Key)
 				continue
 			}
 			if err := tx.Bucket(bSending).Put(key, []byte{1}); err != nil {
@@ -76,6 +97,7 @@ func (s *Store) Begin(ctx context.Context, sent []Touchpoint) error {
 		}
 		return nil
 	})
+	return changed, err
 }
 
 // An Outcome is what became of one attempt.

@@ -52,7 +52,8 @@ func fillGolden(t testing.TB, s *Store) {
 	if len(due) != 2 {
 		t.Fatalf("golden store: %d touchpoints due, want 2", len(due))
 	}
-	must(s.Begin(ctx, due[:1]))
+	_, err = s.Begin(ctx, due[:1])
+	must(err)
 	must(s.Finish(ctx, goldenAt, []Outcome{{Key: due[0].Key, Hash: due[0].Hash, RecordID: "a00000000000001AAA", State: Written}}))
 	must(s.PutPersons(ctx, []Person{{Who: "00QHs00000AAAAAMAA", RecordID: "a01000000000001AAA"}}))
 	must(s.SetState(ctx, "golden", map[string]int{"a": 1}))
@@ -93,7 +94,7 @@ func workOnGolden(t testing.TB, s *Store) {
 	if err != nil || len(due) != 1 {
 		t.Fatalf("%d touchpoints due, %v; want the one that was not sent", len(due), err)
 	}
-	if err := s.Begin(t.Context(), due); err != nil {
+	if _, err := s.Begin(t.Context(), due); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Finish(t.Context(), goldenAt, []Outcome{{Key: due[0].Key, Hash: due[0].Hash, State: Parked, Next: goldenAt, Code: "LOCKED"}}); err != nil {

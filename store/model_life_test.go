@@ -78,7 +78,8 @@ func (m *model) settle(ctx context.Context) {
 	m.must(err)
 	due, err := m.s.Due(m.now, 1000)
 	m.must(err)
-	m.must(m.s.Begin(ctx, due))
+	_, err = m.s.Begin(ctx, due)
+	m.must(err)
 	var outcomes []Outcome
 	for _, t := range due {
 		m.org[t.Key] = t.Hash

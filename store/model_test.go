@@ -225,7 +225,8 @@ func (m *model) resolve(ctx context.Context) {
 func (m *model) send(ctx context.Context) {
 	due, err := m.s.Due(m.now, 10)
 	m.must(err)
-	m.must(m.s.Begin(ctx, due))
+	_, err = m.s.Begin(ctx, due)
+	m.must(err)
 	var outcomes []Outcome
 	for _, t := range due {
 		if t.Frozen {

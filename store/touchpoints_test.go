@@ -64,7 +64,8 @@ func (d *desk) begin() (due []Touchpoint) {
 	d.t.Helper()
 	due, err := d.s.Due(d.now, 10)
 	d.must(err)
-	d.must(d.s.Begin(context.Background(), due))
+	_, err = d.s.Begin(context.Background(), due)
+	d.must(err)
 	return due
 }
 

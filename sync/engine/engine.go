@@ -91,6 +91,8 @@ type Engine struct {
 	restored bool              // what the store keeps of the engine itself was read
 	size     int               // records to a collection at present
 	good     int               // full collections of that size that went well in a row
+	writers  int               // write calls under way at most
+	calm     int               // calls in a row that met no lock
 	waiting  int               // touchpoints that a dry run told of last
 	window   time.Duration     // width of a query's span where the org asked for less; 0 is open
 
@@ -131,7 +133,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.Budget.load(cfg.Store); err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize,
+	return &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, writers: mostWriters,
 		sooner: make(chan chan Report), turn: make(chan struct{}, 1)}, nil
 }
 
@@ -172,31 +174,6 @@ func (e *Engine) saveBudget(ctx context.Context, least int) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	return e.cfg.Budget.save(ctx, e.cfg.Store, least)
-}
-
-func (e *Engine) steps(ctx context.Context, s *Summary) error {
-	if err := e.prepare(ctx); err != nil {
-		return err
-	}
-	pollErr := e.poll(ctx, s)
-	if pollErr == nil {
-		pollErr = e.sweep(ctx, s)
-	}
-	// Without an org there is nothing to upsert; what is known is resolved all the same.
-	if err := e.resolve(ctx, s); err != nil {
-		return errors.Join(pollErr, err)
-	}
-	if pollErr != nil && classOf(pollErr) != salesforce.StopClass {
-		return pollErr
-	}
-	if e.cfg.DryRun {
-		return errors.Join(pollErr, e.tellDryRun())
-	}
-	err := e.upsert(ctx, s)
-	if err == nil || errors.As(err, new(*PausedError)) {
-		err = errors.Join(err, e.writeReasons(ctx, s))
-	}
-	return errors.Join(pollErr, err)
 }
 
 // prepare logs in, makes sure that the store is this org's, and learns its schema.

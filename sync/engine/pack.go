@@ -15,53 +15,39 @@ const (
 	growAfter = 20
 )
 
-// A parcel is one collection on its way: touchpoints, or the persons that they link to.
+// A parcel is one collection on its way: touchpoints without their content, or the Leads
+// and Contacts whose persons are created.
 type parcel struct {
-	batch       salesforce.Batch
+	object      string
 	touchpoints []store.Touchpoint // in the order of the batch; nil for persons
 	whos        []string           // likewise, for persons
 }
 
-// pack makes collections: persons first, then the touchpoints that refer to them.
-func (e *Engine) pack(due []store.Touchpoint, x *shipment) []parcel {
-	var parcels []parcel
-	if e.cfg.Persons == PersonsCreate {
-		for whos := range slices.Chunk(e.missing(due, x), e.size) {
-			p := parcel{batch: salesforce.Batch{Object: personObject, ExternalID: personKey}, whos: whos}
-			for _, who := range whos {
-				p.batch.Records = append(p.batch.Records, salesforce.Row{Fields: personRecord(who)})
+// pack makes collections of a cargo: persons first, then the touchpoints that refer to them.
+func (w *writer) pack(c cargo) (parcels []parcel, batches []salesforce.Batch) {
+	for whos := range slices.Chunk(c.whos, c.size) {
+		b := salesforce.Batch{Object: personObject, ExternalID: personKey}
+		for _, who := range whos {
+			b.Records = append(b.Records, salesforce.Row{Fields: personRecord(who)})
+		}
+		parcels, batches = append(parcels, parcel{object: personObject, whos: whos}), append(batches, b)
+	}
+	for rows := range slices.Chunk(c.rows, c.size) {
+		p := parcel{object: w.e.cfg.TouchpointObject}
+		b := salesforce.Batch{Object: p.object, ExternalID: w.e.cfg.ExternalID}
+		for _, t := range rows {
+			record := map[string]any{w.e.cfg.ExternalID: t.Key}
+			if t.PersonField != "" {
+				w.link(record, t.Touchpoint)
 			}
-			parcels = append(parcels, p)
+			b.Records = append(b.Records, salesforce.Row{Fields: record, Content: t.Content})
+			light := t.Touchpoint
+			light.Content = nil // two calls on their way must not need twice the memory
+			p.touchpoints = append(p.touchpoints, light)
 		}
+		parcels, batches = append(parcels, p), append(batches, b)
 	}
-	for some := range slices.Chunk(due, e.size) {
-		parcels = append(parcels, e.parcel(some, x))
-	}
-	return parcels
-}
-
-func (e *Engine) parcel(some []store.Touchpoint, x *shipment) parcel {
-	p := parcel{batch: salesforce.Batch{Object: e.cfg.TouchpointObject, ExternalID: e.cfg.ExternalID}, touchpoints: some}
-	for _, t := range some {
-		record := map[string]any{e.cfg.ExternalID: t.Key}
-		if t.PersonField != "" {
-			e.link(record, t, x)
-		}
-		p.batch.Records = append(p.batch.Records, salesforce.Row{Fields: record, Content: t.Content})
-	}
-	return p
-}
-
-// missing lists the Leads and Contacts whose person is to be created.
-func (e *Engine) missing(due []store.Touchpoint, x *shipment) []string {
-	var whos []string
-	for _, t := range due {
-		if t.PersonField != "" && t.Who != "" && x.persons[t.Who].RecordID == "" && x.refused[t.Who] == nil {
-			whos = append(whos, t.Who)
-		}
-	}
-	slices.Sort(whos)
-	return slices.Compact(whos)
+	return parcels, batches
 }
 
 // capacity is how many records the org's triggers took at once, kept over restarts.
@@ -69,9 +55,10 @@ type capacity struct {
 	Size int `json:"size"`
 }
 
-// halve makes collections smaller where the org's triggers cannot take them.
-func (e *Engine) halve(ctx context.Context) error {
-	if e.size <= 1 {
+// halve makes collections smaller where the org's triggers cannot take them. Of several
+// calls that were packed alike the first to fail does.
+func (e *Engine) halve(ctx context.Context, packed int) error {
+	if e.size <= 1 || e.size < packed {
 		return nil
 	}
 	e.size, e.good = e.size/2, 0
@@ -90,4 +77,18 @@ func (e *Engine) grow(ctx context.Context, rows int) error {
 	e.size, e.good = min(e.cfg.BatchSize, 2*e.size), 0
 	e.cfg.Log.Info("the org took every record: sending more at once", "records", e.size)
 	return e.cfg.Store.SetState(ctx, "capacity", capacity{e.size})
+}
+
+// crowd has calls follow each other where others lock the same records, or where the org
+// has too many long requests at once. After enough quiet calls it lets one more beside.
+func (e *Engine) crowd(met bool) {
+	switch e.calm++; {
+	case met && e.writers > 1:
+		e.writers, e.calm = 1, 0
+		e.cfg.Log.Info("records are locked, or the org is crowded: one write call at a time")
+	case met:
+		e.calm = 0
+	case e.calm >= growAfter && e.writers < mostWriters:
+		e.writers, e.calm = e.writers+1, 0
+	}
 }

@@ -13,60 +13,74 @@ import (
 // idsPerQuery keeps a look-up by Lead and Contact well below the limits of SOQL.
 const idsPerQuery = 500
 
-// knowPersons learns the Bizible Person of every Lead and Contact of the touchpoints:
-// from the store, or else from the org.
-func (e *Engine) knowPersons(ctx context.Context, due []store.Touchpoint, x *shipment) error {
+// meet learns the Bizible Person of every Lead and Contact of the touchpoints, from the
+// store or else from the org, and then lets them into the window.
+func (w *writer) meet(ctx context.Context, due []*waiting) error {
 	var whos []string
 	for _, t := range due {
-		if _, known := x.persons[t.Who]; t.PersonField != "" && t.Who != "" && !known {
+		if _, known := w.persons[t.Who]; t.PersonField != "" && t.Who != "" && !known {
 			whos = append(whos, t.Who)
 		}
 	}
 	slices.Sort(whos)
 	whos = slices.Compact(whos)
-	if len(whos) == 0 {
-		return nil
-	}
-	stored, err := e.cfg.Store.Persons(whos)
+	stored, err := w.e.cfg.Store.Persons(whos)
 	if err != nil {
 		return err
 	}
 	var unknown []string
 	for _, who := range whos {
 		if p := stored[who]; p.RecordID != "" {
-			x.persons[who] = p
+			w.persons[who] = p
 		} else {
 			unknown = append(unknown, who) // or refused before: somebody else may have made it since
 		}
 	}
-	found, busy, err := e.lookUp(ctx, unknown)
+	if len(unknown) == 0 {
+		w.join(due)
+		return nil
+	}
+	w.asked = due
+	w.start(func() func() {
+		found, follow, err := w.e.findPersons(ctx, unknown)
+		return func() {
+			w.asked = nil
+			if err == nil {
+				err = w.met(ctx, unknown, found, follow)
+			}
+			if err != nil {
+				w.fail(fmt.Errorf("look up persons: %w", err))
+				return
+			}
+			w.join(due)
+		}
+	})
+	return nil
+}
+
+// met takes in persons that were looked up, and sets the Contact of those whose Lead was
+// converted.
+func (w *writer) met(ctx context.Context, whos []string, found map[string]string, follow []map[string]any) error {
+	for len(follow) > 0 && len(w.aloft) > 0 {
+		w.next() // what is on its way may hold one of these persons
+	}
+	busy, err := w.e.followConversions(ctx, follow)
 	if err != nil {
-		return fmt.Errorf("look up persons: %w", err)
+		return err
 	}
 	var keep []store.Person
-	for _, who := range unknown {
+	for _, who := range whos {
 		if busy[who] != nil {
-			x.refused[who] = busy[who]
+			w.refused[who] = busy[who]
 			delete(found, who)
 		}
 		p := store.Person{Who: who, RecordID: found[who]}
-		x.persons[who], x.fresh[who] = p, true
+		w.persons[who], w.fresh[who] = p, true
 		if p.RecordID != "" {
 			keep = append(keep, p)
 		}
 	}
-	return e.cfg.Store.PutPersons(ctx, keep)
-}
-
-// lookUp finds persons, and sets the Contact of those whose Lead was converted; busy are
-// the Contacts whose person could not be made theirs for now.
-func (e *Engine) lookUp(ctx context.Context, whos []string) (found map[string]string, busy map[string]*salesforce.Error, err error) {
-	found, follow, err := e.findPersons(ctx, whos)
-	if err != nil {
-		return nil, nil, err
-	}
-	busy, err = e.followConversions(ctx, follow)
-	return found, busy, err
+	return w.e.cfg.Store.PutPersons(ctx, keep)
 }
 
 // findPersons finds the persons that the org holds for these Leads and Contacts. Of
@@ -208,13 +222,13 @@ func personRecord(who string) map[string]any {
 
 // link puts the person into a touchpoint's record: by id where it stands, by its key
 // where it is created in the same call, as null where there is none.
-func (e *Engine) link(record map[string]any, t store.Touchpoint, x *shipment) {
-	p := x.persons[t.Who]
+func (w *writer) link(record map[string]any, t store.Touchpoint) {
+	p := w.persons[t.Who]
 	switch {
 	case p.RecordID != "":
 		record[t.PersonField] = p.RecordID
-	case t.Who != "" && e.cfg.Persons == PersonsCreate:
-		record[e.relationOf(t.PersonField)] = map[string]any{personKey: store.CallKey(t.Who)}
+	case t.Who != "" && w.e.cfg.Persons == PersonsCreate:
+		record[w.e.relationOf(t.PersonField)] = map[string]any{personKey: store.CallKey(t.Who)}
 	default:
 		record[t.PersonField] = nil
 	}

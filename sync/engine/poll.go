@@ -32,7 +32,7 @@ type reader struct {
 
 // poll reads every Task that changed since the cursor, page by page. The cursor moves
 // with each page, so that a first run of months goes on where it was stopped.
-func (e *Engine) poll(ctx context.Context, s *Summary) error {
+func (e *Engine) poll(ctx context.Context, w *writer) error {
 	cursor, ok, err := e.cfg.Store.Cursor()
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (e *Engine) poll(ctx context.Context, s *Summary) error {
 	}
 	r := &reader{cursor: cursor, from: cursor.Since, seen: cursor.Read, pace: pace{began: e.cfg.Now(), log: e.cfg.Log, now: e.cfg.Now}}
 	for tries := 0; ; {
-		more, err := e.readSpan(ctx, r, s)
+		more, err := e.readSpan(ctx, r, w)
 		switch class := classOf(err); {
 		case err == nil && !more:
 			e.window = 0 // what changes between two polls is little
@@ -86,30 +86,64 @@ func (e *Engine) widen(r *reader) {
 
 // readSpan reads from r.from to now, or to the end of a narrowed span; more says that
 // there is another one to read.
-func (e *Engine) readSpan(ctx context.Context, r *reader, s *Summary) (more bool, err error) {
+func (e *Engine) readSpan(ctx context.Context, r *reader, w *writer) (more bool, err error) {
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()      // of a page that is not wanted any more
 	var until time.Time // zero: now
 	if e.window > 0 && r.from.Add(e.window).Before(e.now()) {
 		until = r.from.Add(e.window).Truncate(time.Second)
 	}
 	began := e.cfg.Now()
-	page, err := e.firstPage(ctx, r, until, s)
+	page, err := e.firstPage(ctx, r, until, w.summary)
 	if err != nil {
 		return false, err
 	}
 	r.asked = e.hear(page.ServerTime, began)
 	for {
-		if err := e.applyPage(ctx, r, page, until, s); err != nil {
+		var next *nextPage
+		if page.Next != "" {
+			next = e.ask(reading, page.Next, w)
+		}
+		if err := e.applyPage(ctx, r, page, until, w.summary); err != nil {
 			return false, err
 		}
 		r.pace.tell(len(page.Records), page, until.IsZero())
-		if page.Next == "" {
+		if next == nil {
 			r.from = until
 			return !until.IsZero(), nil
 		}
-		if page, err = e.cfg.Org.Query(ctx, "", salesforce.QueryOptions{Next: page.Next}); err != nil {
+		if err := e.resolve(ctx, w); err != nil {
+			return false, err
+		}
+		if page, err = next.wait(ctx, w); err != nil {
 			return false, err
 		}
 	}
+}
+
+// A nextPage is on its way while the one before it is stored and resolved.
+type nextPage struct {
+	page salesforce.Page
+	err  error
+	here bool
+}
+
+func (e *Engine) ask(ctx context.Context, next string, w *writer) *nextPage {
+	n := &nextPage{}
+	w.start(func() func() {
+		page, err := e.cfg.Org.Query(ctx, "", salesforce.QueryOptions{Next: next})
+		return func() { n.page, n.err, n.here = page, err, true }
+	})
+	return n
+}
+
+// wait keeps the writing going until the page is there.
+func (n *nextPage) wait(ctx context.Context, w *writer) (salesforce.Page, error) {
+	for !n.here {
+		w.next()
+		w.keepUp(ctx)
+	}
+	return n.page, n.err
 }
 
 // firstPage begins a span. The same call asks for Tasks that the filter no longer fits:

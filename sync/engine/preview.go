@@ -18,6 +18,9 @@ const (
 	WouldLeave  = "leave" // it stands as it should
 )
 
+// previewAtOnce is how many records are compared at a time: one call looks them up.
+const previewAtOnce = collectionsPerCall * idsPerQuery
+
 // A PreviewRecord is what would become of one record.
 type PreviewRecord struct {
 	Action string                 `json:"action"`
@@ -47,7 +50,7 @@ func (e *Engine) Preview(ctx context.Context) (p Preview, err error) {
 		if err != nil {
 			return err
 		}
-		for some := range slices.Chunk(due, dueAtOnce) {
+		for some := range slices.Chunk(due, previewAtOnce) {
 			if err := e.preview(ctx, some, &p); err != nil {
 				return fmt.Errorf("dry run: %w", err)
 			}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -111,13 +112,12 @@ func (e *Engine) reconcile(ctx context.Context, fix, careful bool) (r Reconciled
 	if err := e.cfg.Store.Resend(ctx, edited, e.now(), false); err != nil {
 		return r, err
 	}
-	var s Summary
-	if err := e.resolve(ctx, &s); err != nil {
-		return r, err
+	w := e.newWriter(&Summary{})
+	if err = e.resolve(ctx, w); err == nil && !e.cfg.DryRun {
+		w.drain(ctx)
 	}
-	if !e.cfg.DryRun {
-		err = e.upsert(ctx, &s)
-	}
+	w.land()
+	err = errors.Join(err, w.err)
 	r.Fixed = err == nil
 	return r, err
 }

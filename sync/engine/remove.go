@@ -13,21 +13,10 @@ import (
 // rowsPerCall is how many records one call deletes, or changes by their ids.
 const rowsPerCall = 200
 
-// remove deletes the records whose basis went, by their ids, and gives back the rest.
-func (e *Engine) remove(ctx context.Context, due []store.Touchpoint) ([]store.Touchpoint, error) {
-	var gone, rest []store.Touchpoint
-	for _, t := range due {
-		if t.Delete {
-			gone = append(gone, t)
-		} else {
-			rest = append(rest, t)
-		}
-	}
-	if len(gone) == 0 {
-		return rest, nil
-	}
+// remove deletes the records whose basis went, by their ids.
+func (e *Engine) remove(ctx context.Context, gone []store.Touchpoint) error {
 	if err := e.findRecords(ctx, gone); err != nil {
-		return nil, fmt.Errorf("find records to delete: %w", err)
+		return fmt.Errorf("find records to delete: %w", err)
 	}
 	var outcomes []store.Outcome
 	standing := gone[:0:0]
@@ -39,14 +28,14 @@ func (e *Engine) remove(ctx context.Context, due []store.Touchpoint) ([]store.To
 		standing = append(standing, t)
 	}
 	if err := e.cfg.Store.Finish(ctx, e.now(), outcomes); err != nil {
-		return nil, err
+		return err
 	}
 	for some := range slices.Chunk(standing, rowsPerCall) {
 		if err := e.removeSome(ctx, some); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return rest, nil
+	return nil
 }
 
 func (e *Engine) removeSome(ctx context.Context, some []store.Touchpoint) error {

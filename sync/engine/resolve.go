@@ -15,7 +15,7 @@ import (
 const resolveBatch = 200
 
 // resolve answers for every journey in which something changed, or a hold ended.
-func (e *Engine) resolve(ctx context.Context, s *Summary) error {
+func (e *Engine) resolve(ctx context.Context, w *writer) error {
 	if err := e.cfg.Store.MarkBeforeCollection(ctx); err != nil {
 		return err
 	}
@@ -41,8 +41,9 @@ func (e *Engine) resolve(ctx context.Context, s *Summary) error {
 			return fmt.Errorf("resolve: %w", err)
 		}
 		e.step("resolution-stored")
-		s.TouchpointsUnchanged += unchanged
-		count(resolved, s)
+		w.summary.TouchpointsUnchanged += unchanged
+		count(resolved, w.summary)
+		w.keepUp(ctx)
 		// A batch that is not full was all there was; what came since is for the next cycle.
 		if len(dirty) < resolveBatch {
 			return nil

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"callpoint/sync/orgsim"
 	"callpoint/sync/salesforce"
@@ -22,12 +23,16 @@ import (
 // sockets do not work on virtual time. It repeats nothing, so that the engine alone has
 // to cope with what goes wrong.
 type simOrg struct {
-	org   *orgsim.Org
-	token string
-	// between runs before and after every request: others act there, or the process dies.
-	between func(when string)
+	org *orgsim.Org
+	// travel takes the time that a request needs on its way, or its answer. It may be the
+	// end of it: the process died.
+	travel func(what string) error
 	// sent hears of every request and its answer.
-	sent func(line string)
+	sent  func(line string)
+	locks simLocks
+
+	mu    sync.Mutex
+	token string // guarded by mu
 }
 
 const simData = "/services/data/v62.0"
@@ -35,23 +40,35 @@ const simData = "/services/data/v62.0"
 // do carries out one request; a session that ended is renewed once.
 func (o *simOrg) do(ctx context.Context, op, object, method, path string, body any) ([]byte, http.Header, error) {
 	for renewed := false; ; renewed = true {
-		if o.token == "" {
+		token := o.session("", "")
+		if token == "" {
 			if err := o.login(ctx); err != nil {
 				return nil, nil, err
 			}
+			token = o.session("", "")
 		}
-		answer, header, err := o.once(ctx, op, object, method, path, body)
+		answer, header, err := o.once(ctx, op, object, method, path, token, body)
 		var e *salesforce.Error
 		if renewed || !errors.As(err, &e) || e.Status != http.StatusUnauthorized {
 			return answer, header, err
 		}
-		o.token = ""
+		o.session(token, "")
 	}
+}
+
+// session gives the token, after it was set where it is still the old one.
+func (o *simOrg) session(old, token string) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.token == old {
+		o.token = token
+	}
+	return o.token
 }
 
 func (o *simOrg) login(ctx context.Context) error {
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {orgsim.DefaultClientID}, "client_secret": {orgsim.DefaultClientSecret}}
-	answer, _, err := o.once(ctx, "login", "", http.MethodPost, "/services/oauth2/token", form)
+	answer, _, err := o.once(ctx, "login", "", http.MethodPost, "/services/oauth2/token", "", form)
 	if err != nil {
 		return err
 	}
@@ -61,11 +78,11 @@ func (o *simOrg) login(ctx context.Context) error {
 	if err := json.Unmarshal(answer, &granted); err != nil {
 		return err
 	}
-	o.token = granted.Token
+	o.session("", granted.Token)
 	return nil
 }
 
-func (o *simOrg) once(ctx context.Context, op, object, method, path string, body any) (_ []byte, _ http.Header, err error) {
+func (o *simOrg) once(ctx context.Context, op, object, method, path, token string, body any) (_ []byte, _ http.Header, err error) {
 	var raw []byte
 	contentType := "application/json"
 	if form, ok := body.(url.Values); ok {
@@ -77,14 +94,18 @@ func (o *simOrg) once(ctx context.Context, op, object, method, path string, body
 	}
 	req := httptest.NewRequest(method, "https://sim.example"+path, bytes.NewReader(raw)).WithContext(ctx)
 	req.Header.Set("Content-Type", contentType)
-	if o.token != "" {
-		req.Header.Set("Authorization", "Bearer "+o.token)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	o.between("before " + op)
+	if err := o.travel("before " + op + " " + path + string(raw)); err != nil {
+		return nil, nil, &salesforce.Error{Op: op, Object: object, Method: method, Err: err}
+	}
 	w := httptest.NewRecorder()
 	cut := o.serve(w, req)
 	o.sent(fmt.Sprintf("%s %s %s -> %d %v %s", method, path, raw, w.Code, cut, w.Body))
-	o.between("after " + op)
+	if err := o.travel("after " + op + " " + path + string(raw)); err != nil {
+		return nil, nil, &salesforce.Error{Op: op, Object: object, Method: method, Err: err}
+	}
 	write := method != http.MethodGet && op != "login" && op != "query_many"
 	e := &salesforce.Error{Op: op, Object: object, Method: method, Unknown: write}
 	if cut {
@@ -131,7 +152,7 @@ func simRefusal(e *salesforce.Error, status int, body []byte) {
 }
 
 func (o *simOrg) Login(ctx context.Context) (salesforce.Identity, error) {
-	if o.token == "" {
+	if o.session("", "") == "" {
 		if err := o.login(ctx); err != nil {
 			return salesforce.Identity{}, err
 		}
@@ -223,6 +244,7 @@ func (o *simOrg) QueryMany(ctx context.Context, soqls []string, q salesforce.Que
 }
 
 func (o *simOrg) Upsert(ctx context.Context, batches []salesforce.Batch) ([][]salesforce.Result, error) {
+	defer o.locks.take(o.parents(batches))()
 	results := make([][]salesforce.Result, len(batches))
 	subs := make([]simSub, len(batches))
 	for i, b := range batches {
@@ -311,6 +333,11 @@ func (o *simOrg) Describe(ctx context.Context, object string) (d salesforce.Obje
 }
 
 func (o *simOrg) Update(ctx context.Context, object string, records []map[string]any) ([]salesforce.Result, error) {
+	batch := salesforce.Batch{Object: object}
+	for _, r := range records {
+		batch.Records = append(batch.Records, salesforce.Row{Fields: r})
+	}
+	defer o.locks.take(o.parents([]salesforce.Batch{batch}))()
 	rows := make([]map[string]any, len(records))
 	for i, r := range records {
 		rows[i] = maps.Clone(r)

@@ -51,8 +51,11 @@ var simPlants = map[string]simPlant{
 		b, _ = json.Marshal(r["SystemModstamp"])
 	}
 	sum := sha256.Sum256(b)`},
-	"no intent": {"die-before-outcome", "../../store/attempts.go", `			if tx.Bucket(bTouchpoints).Get(key) == nil {`,
-		`			if planted("no intent") || tx.Bucket(bTouchpoints).Get(key) == nil {`},
+	"no intent": {"die-before-outcome", "../../store/attempts.go", `			if err := tx.Bucket(bSending).Put(key, []byte{1}); err != nil {`,
+		`			if planted("no intent") {
+				continue
+			}
+			if err := tx.Bucket(bSending).Put(key, []byte{1}); err != nil {`},
 	"hash before the write": {"back-to-what-was-lost", "../../store/touchpoints.go", `		t.Sent, t.WrittenHash = true, ""`,
 		`		t.Sent, t.WrittenHash = true, ""
 		if planted("hash before the write") {
@@ -95,6 +98,8 @@ var simPlants = map[string]simPlant{
 	}
 	journey := JourneyKey(c.Visitor, c.TaskID)
 	if known {`},
+	"two writers with the same parent": {"few-people", "choose.go", `func(parent string) bool { return w.busy[parent] })`,
+		`func(parent string) bool { return w.busy[parent] && !planted("two writers with the same parent") })`},
 	"busy person remembered": {"person-locked-at-conversion", "persons.go", `		if busy[who] != nil {`,
 		`		if busy[who] != nil && !planted("busy person remembered") {`},
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,6 +176,18 @@ var simScenarios = map[string]func(*simWorld){
 		w.org.Fault(orgsim.Fault{Op: orgsim.OpQuery, Status: 400, Code: "OPERATION_TOO_LARGE", MinRows: 2, Times: -1})
 		w.later(time.Minute)
 		w.later(20 * time.Minute)
+		w.mustStand(ids...)
+	},
+	// Many calls of few people: what one call has under way no other may need.
+	"few-people": func(w *simWorld) {
+		w.batch = 4
+		w.restart()
+		leads := []string{w.lead(true), w.lead(false), w.lead(false)}
+		var ids []string
+		for i := range 150 {
+			ids = append(ids, w.call(fmt.Sprint("v", i), time.Now(), 0, map[string]any{"WhoId": leads[i%3]}))
+		}
+		w.later(time.Hour)
 		w.mustStand(ids...)
 	},
 	// The person of a converted Lead is locked when its Contact is to be set.

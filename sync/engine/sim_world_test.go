@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash"
@@ -11,8 +12,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"callpoint/mapping"
@@ -23,7 +26,9 @@ import (
 
 // simWorld is an org, a store and an engine on virtual time, with everybody who acts on
 // them. One goroutine carries all of it, in the order of the actors' due times; while a
-// cycle runs, the others act between its steps. That is what makes a seed repeat.
+// cycle runs, the others act between its steps. Requests are on their way for a time that
+// follows from what they say, to the nanosecond, so that no two ever arrive at one instant.
+// That is what makes a seed repeat.
 type simWorld struct {
 	t        testing.TB
 	org      *orgsim.Org
@@ -33,6 +38,7 @@ type simWorld struct {
 	engine   *engine.Engine
 	settings *mapping.Settings
 	overlap  time.Duration
+	batch    int // records to a collection
 
 	actors []*simActor
 	acting bool // an actor is at work, or time stands still
@@ -44,6 +50,9 @@ type simWorld struct {
 	dieIn  int               // points of a cycle until the process dies; 0 is never
 	dieAt  string            // or the name of the step
 	at     map[string]func() // what happens once at a step
+	mu     sync.Mutex        // guards dieIn, dying, points and the trace
+	dying  bool              // the process: whatever it has under way is lost
+	flying sync.WaitGroup    // requests under way
 	died   int
 	points int // in this cycle
 	cycles int
@@ -75,13 +84,13 @@ type simCrash struct{}
 func simRand(seed uint64, stream int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(stream))) }
 
 func newSimWorld(t testing.TB, seed uint64, cfg orgsim.Config) *simWorld {
-	w := &simWorld{t: t, began: time.Now(), rng: simRand(seed, 0), trace: sha256.New(), settings: mapping.Default(), overlap: 10 * time.Minute,
+	w := &simWorld{t: t, began: time.Now(), rng: simRand(seed, 0), trace: sha256.New(), settings: mapping.Default(), overlap: 10 * time.Minute, batch: 25,
 		stood: map[string]bool{}, hadID: map[string]bool{}}
 	if os.Getenv("SIM_LOG") != "" {
 		w.log = os.Stderr
 	}
 	w.org = orgsim.New(cfg)
-	w.wire = &simOrg{org: w.org, between: w.point, sent: w.note}
+	w.wire = &simOrg{org: w.org, travel: w.travel, sent: w.note, locks: simLocks{fail: t.Errorf}}
 	w.path = filepath.Join(simDir(t), "sim.db")
 	w.open()
 	t.Cleanup(func() { w.store.Close() })
@@ -105,9 +114,9 @@ func (w *simWorld) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.store, w.wire.token = s, ""
+	w.store, w.wire.token, w.dying = s, "", false
 	w.engine, err = engine.New(engine.Config{
-		Store: s, Org: w.wire, Settings: w.settings, Overlap: w.overlap, BatchSize: 25,
+		Store: s, Org: w.wire, Settings: w.settings, Overlap: w.overlap, BatchSize: w.batch,
 		Start: time.Date(1999, 12, 1, 0, 0, 0, 0, time.UTC), TouchpointObject: orgsim.Touchpoint, ExternalID: "bizible2__UniqueId__c",
 		Persons: engine.PersonsCreate, Fingerprint: "sim", Rand: simRand(uint64(w.died), 1), AtStep: w.point,
 	})
@@ -118,6 +127,8 @@ func (w *simWorld) open() {
 
 // note adds a line to the trace, under the virtual time.
 func (w *simWorld) note(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	fmt.Fprintln(w.trace, time.Now().UTC().UnixNano(), line)
 	if w.log != nil {
 		fmt.Fprintln(w.log, time.Now().UTC().Format("02 15:04:05.000"), line)
@@ -129,13 +140,11 @@ func (w *simWorld) traceHash() string { return hex.EncodeToString(w.trace.Sum(ni
 // point is a place in a cycle where others may act, and the process may die.
 func (w *simWorld) point(name string) {
 	w.note(name)
-	if w.points++; w.points > simEndless {
-		w.t.Fatalf("after %d steps a cycle has not ended; the last one is %q", w.points, name)
+	if w.count() {
+		panic(simCrash{})
 	}
-	if w.dieIn > 0 {
-		if w.dieIn--; w.dieIn == 0 {
-			panic(simCrash{})
-		}
+	if w.points > simEndless {
+		w.t.Fatalf("after %d steps a cycle has not ended; the last one is %q", w.points, name)
 	}
 	if name == w.dieAt {
 		w.dieAt = ""
@@ -150,19 +159,61 @@ func (w *simWorld) point(name string) {
 	}
 }
 
+// count counts a point, and says whether the process dies there.
+func (w *simWorld) count() (dead bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.points++
+	if w.dieIn > 0 {
+		w.dieIn--
+		w.dying = w.dying || w.dieIn == 0
+	}
+	return w.dying
+}
+
+// errSimDead is what a dying process hears from its requests. It acts on it no more: the
+// next step ends it.
+var errSimDead = fmt.Errorf("the process dies: %w", context.Canceled)
+
+// travel is the way of a request or its answer, and may be where the process dies.
+func (w *simWorld) travel(what string) error {
+	w.flying.Add(1)
+	defer w.flying.Done()
+	sum := sha256.Sum256([]byte(fmt.Sprint(time.Now().UnixNano(), what)))
+	r := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum[:]), 0))
+	most := 200 * time.Millisecond
+	switch {
+	case len(w.actors) == 0:
+		most = time.Millisecond // time goes by only where the scenario says so
+	case r.IntN(6) == 0:
+		most = 20 * time.Second
+	}
+	time.Sleep(1 + time.Duration(r.Int64N(int64(most))))
+	op, _, _ := strings.Cut(what, "/")
+	w.note(op)
+	if w.count() {
+		return errSimDead
+	}
+	return nil
+}
+
 // cycle runs one; a crash in it is followed by a restart.
 func (w *simWorld) cycle() (s engine.Summary, err error) {
 	w.cycles++
 	w.points = 0
 	defer func() {
-		switch p := recover(); p.(type) {
-		case nil:
-		case simCrash:
+		p := recover()
+		if _, crash := p.(simCrash); crash || w.dying {
 			w.died++
+			w.mu.Lock()
+			w.dying, w.dieIn = true, 0
+			w.mu.Unlock()
+			synctest.Wait() // what was just begun is on its way
+			w.flying.Wait()
 			w.note("the process dies")
 			w.restart()
 			err = context.Canceled
-		default:
+		} else if p != nil {
 			panic(p)
 		}
 		if err != nil {
@@ -370,9 +421,9 @@ func (q simQueue[T]) next(otherwise time.Duration) time.Duration {
 
 // simTotals adds up worlds that run at the same time.
 type simTotals struct {
-	mu                                   sync.Mutex
-	cycles, failed, died, calls, records int
-	virtual                              time.Duration
+	mu                                             sync.Mutex
+	cycles, failed, died, calls, records, together int
+	virtual                                        time.Duration
 }
 
 func (s *simTotals) add(w *simWorld) {
@@ -383,5 +434,6 @@ func (s *simTotals) add(w *simWorld) {
 	s.died += w.died
 	s.calls += len(w.tasks)
 	s.records += len(w.org.Records(orgsim.Touchpoint))
+	s.together = max(s.together, w.wire.locks.most)
 	s.virtual += time.Since(w.began)
 }

@@ -286,3 +286,12 @@ const (
 	codeOrgChanged = "ORG_CHANGED"      // the new session belongs to another org
 	codeUntrusted  = "UNTRUSTED_URL"    // an answer tried to lead us off the org's host
 )
+
+// Contended reports a failure that fewer requests at once would avoid: a locked record, or
+// too many long requests in the org.
+func Contended(e *Error) bool {
+	if e == nil {
+		return false
+	}
+	return e.Code == "UNABLE_TO_LOCK_ROW" || e.Code == "REQUEST_LIMIT_EXCEEDED" && concurrentLimit.match(e) || nestedLock.match(e)
+}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"callpoint/sync/salesforce"
+)
+
+// A beside runs requests beside the cycle. What follows from an answer is done by the
+// cycle's own goroutine: everything else in the engine belongs to that one alone.
+type beside struct {
+	answers chan func()
+	open    int
+}
+
+// mostBeside is how many requests can be under way: write calls, a look-up, a page.
+const mostBeside = mostWriters + 2
+
+func newBeside() *beside { return &beside{answers: make(chan func(), mostBeside)} }
+
+// start runs ask in a goroutine; next or arrived calls what it returns.
+func (b *beside) start(ask func() (then func())) {
+	b.open++
+	go func() { b.answers <- ask() }()
+}
+
+// next waits for an answer and acts on it.
+func (b *beside) next() {
+	then := <-b.answers
+	b.open--
+	then()
+}
+
+// arrived acts on the answers that are there.
+func (b *beside) arrived() {
+	for len(b.answers) > 0 {
+		b.next()
+	}
+}
+
+// steps is one cycle: while a page is on its way the one before it is resolved, and while
+// write calls are on their way both goes on.
+func (e *Engine) steps(ctx context.Context, s *Summary) error {
+	if err := e.prepare(ctx); err != nil {
+		return err
+	}
+	w := e.newWriter(s)
+	err := e.readAndWrite(ctx, w)
+	w.land()
+	return errors.Join(err, w.err)
+}
+
+func (e *Engine) readAndWrite(ctx context.Context, w *writer) error {
+	pollErr := e.poll(ctx, w)
+	if pollErr == nil {
+		pollErr = e.sweep(ctx, w.summary)
+	}
+	// Without an org there is nothing to upsert; what is known is resolved all the same.
+	if err := e.resolve(ctx, w); err != nil {
+		return errors.Join(pollErr, err)
+	}
+	if pollErr != nil && classOf(pollErr) != salesforce.StopClass {
+		return pollErr
+	}
+	if e.cfg.DryRun {
+		return errors.Join(pollErr, e.tellDryRun())
+	}
+	w.drain(ctx)
+	if w.err == nil || errors.As(w.err, new(*PausedError)) {
+		pollErr = errors.Join(pollErr, e.writeReasons(ctx, w.summary))
+	}
+	return pollErr
+}

@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"callpoint/store"
+	"callpoint/sync/salesforce"
+)
+
+const (
+	// firstRetry and lastRetry bound the pause between attempts; it doubles.
+	firstRetry = 30 * time.Second
+	lastRetry  = time.Hour
+	// attemptsToPark is how often an error that may pass is tried before a person must look.
+	attemptsToPark = 10
+	// parkedRetry is when a parked touchpoint is tried again by itself.
+	parkedRetry = 24 * time.Hour
+)
+
+// A receipt is what became of one call.
+type receipt struct {
+	e      *Engine
+	w      *writer
+	f      *flight
+	failed bool // as a whole
+
+	outcomes []store.Outcome
+	persons  []store.Person
+	forget   []string           // Leads and Contacts whose person turned out wrong
+	later    []store.Touchpoint // what failed for no fault of its own
+	cut      map[string]bool    // whose person goes into a smaller collection
+}
+
+// A refusal is one row that was not taken.
+type refusal struct {
+	p   *parcel
+	row int
+	err *salesforce.Error
+}
+
+// take sorts the rows of an answer and stores what became of them.
+func (r *receipt) take(ctx context.Context, results [][]salesforce.Result) error {
+	refusals := map[string][]refusal{}
+	accepted := map[string]bool{}
+	r.cut = map[string]bool{}
+	tooMany, crowded := false, false
+	for i := range r.f.parcels {
+		p := &r.f.parcels[i]
+		all := true
+		for row, result := range results[i] {
+			crowded = crowded || salesforce.Contended(result.Err)
+			switch class := classOf(asError(result.Err)); {
+			case result.Err == nil:
+				accepted[p.object] = true
+				r.written(p, row, result)
+			case len(results[i]) > 1 && (class == salesforce.Split || class == salesforce.Bug):
+				tooMany, all = tooMany || class == salesforce.Split, false
+				r.smaller(p, row, (len(results[i])+1)/2)
+			default:
+				refusals[p.object] = append(refusals[p.object], refusal{p, row, result.Err})
+			}
+		}
+		if all && accepted[p.object] {
+			if err := r.e.grow(ctx, len(results[i])); err != nil {
+				return err
+			}
+		}
+	}
+	r.e.crowd(crowded)
+	if tooMany {
+		if err := r.e.halve(ctx, r.f.size); err != nil {
+			return err
+		}
+	}
+	for _, object := range []string{personObject, r.e.cfg.TouchpointObject} { // a touchpoint's fate may be its person's
+		if err := r.refuse(ctx, object, refusals[object], accepted[object]); err != nil {
+			return err
+		}
+	}
+	return r.store(ctx)
+}
+
+func (r *receipt) written(p *parcel, row int, result salesforce.Result) {
+	if p.whos != nil {
+		person := store.Person{Who: p.whos[row], RecordID: result.ID}
+		r.w.persons[person.Who], r.w.fresh[person.Who] = person, true
+		r.persons = append(r.persons, person)
+		return
+	}
+	t := p.touchpoints[row]
+	r.outcomes = append(r.outcomes, store.Outcome{Key: t.Key, Hash: t.Hash, RecordID: result.ID, State: store.Written})
+	r.w.summary.TouchpointsWritten++
+}
+
+// smaller leaves a row due, for a collection of half as many: it may pass there, or show
+// the row that nobody understands.
+func (r *receipt) smaller(p *parcel, row, most int) {
+	if p.whos != nil {
+		r.w.most[p.whos[row]], r.cut[p.whos[row]] = most, true
+	} else {
+		r.w.most[p.touchpoints[row].Key] = most
+	}
+}
+
+// refuse decides about the rows of one object that were not taken.
+func (r *receipt) refuse(ctx context.Context, object string, rows []refusal, accepted bool) error {
+	if accepted {
+		if err := r.e.resume(ctx, object); err != nil {
+			return err
+		}
+	} else if len(rows) > 0 && alike(rows) {
+		p := r.e.paused(object)
+		if wholeObject(rows[0].err, len(rows)) || p != nil && p.Code == rows[0].err.Code {
+			// A pause that began while this call was on its way is no longer for it.
+			if p == nil || r.f.probe[object] {
+				if err := r.e.pauseObject(ctx, object, rows[0].err); err != nil {
+					return err
+				}
+			}
+			var waiting []store.Touchpoint
+			for _, row := range rows {
+				if row.p.whos == nil {
+					waiting = append(waiting, row.p.touchpoints[row.row])
+				}
+			}
+			return r.e.putOff(ctx, waiting, r.e.paused(object))
+		}
+	}
+	for _, row := range rows {
+		if row.p.whos != nil {
+			r.refusePerson(row.p.whos[row.row], row.err)
+		} else if err := r.refuseTouchpoint(ctx, row.p.touchpoints[row.row], row.err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alike reports whether all rows were refused for the same.
+func alike(rows []refusal) bool {
+	return !slices.ContainsFunc(rows, func(row refusal) bool { return row.err.Code != rows[0].err.Code })
+}
+
+// refusePerson remembers why a person was not taken: its touchpoints are told.
+func (r *receipt) refusePerson(who string, err *salesforce.Error) {
+	r.w.refused[who] = err
+	r.persons = append(r.persons, store.Person{Who: who, Code: err.Code, Message: err.Message})
+}
+
+func (r *receipt) refuseTouchpoint(ctx context.Context, t store.Touchpoint, err *salesforce.Error) error {
+	class := classOf(err)
+	own := err.Status == 0 && !r.failed
+	switch {
+	case class == salesforce.StopCalls || class == salesforce.Canceled:
+		return nil // nothing was said about this row: it stays due
+	case r.failed && class == salesforce.Retry:
+		r.later = append(r.later, t)
+		return nil
+	case class == salesforce.WaitParent && r.cut[t.Who]:
+		return nil // it stays due, and its person goes first
+	case class == salesforce.WaitParent:
+		if p := r.e.paused(personObject); p != nil && r.w.persons[t.Who].RecordID == "" {
+			return r.e.putOff(ctx, []store.Touchpoint{t}, p)
+		}
+		if cause := r.w.refused[t.Who]; cause != nil {
+			err, class = personError(cause), classOf(cause)
+		}
+	case r.wrongPerson(t, err):
+		r.forget = append(r.forget, t.Who)
+		delete(r.w.persons, t.Who)
+		return nil // it stays due, and its person is looked up again
+	case class == salesforce.Retry && own && !r.w.again[t.Key]:
+		// A lock is gone more often than not by the time that the call returns.
+		r.w.again[t.Key] = true
+		return nil
+	}
+	r.outcomes = append(r.outcomes, r.e.outcome(t, err, class))
+	return nil
+}
+
+// personError tells a touchpoint why its person is missing.
+func personError(cause *salesforce.Error) *salesforce.Error {
+	e := *cause
+	e.Message = "its Bizible Person is refused: " + cause.Message
+	return &e
+}
+
+// wrongPerson reports a link to a person that was deleted or merged since it was
+// remembered. One that was looked up just now is not looked up again.
+func (r *receipt) wrongPerson(t store.Touchpoint, err *salesforce.Error) bool {
+	if t.PersonField == "" || r.w.persons[t.Who].RecordID == "" || r.w.fresh[t.Who] {
+		return false
+	}
+	if err.Code != "INVALID_CROSS_REFERENCE_KEY" && err.Code != "ENTITY_IS_DELETED" {
+		return false
+	}
+	return len(err.Fields) == 0 || slices.ContainsFunc(err.Fields, func(f string) bool { return strings.EqualFold(f, t.PersonField) })
+}
+
+// outcome says what to do about a row that was refused.
+func (e *Engine) outcome(t store.Touchpoint, err *salesforce.Error, class salesforce.Class) store.Outcome {
+	o := store.Outcome{Key: t.Key, Hash: t.Hash, Code: err.Code, Message: err.Message}
+	switch class {
+	case salesforce.Retry, salesforce.WaitParent, salesforce.Split:
+		if t.Attempts+1 < attemptsToPark {
+			o.State, o.Next = store.Retrying, e.now().Add(e.backoff(t.Attempts))
+			return o
+		}
+	case salesforce.StopClass:
+		e.forgetSchema()
+	}
+	o.State, o.Next = store.Parked, e.now().Add(parkedRetry)
+	return o
+}
+
+// backoff doubles with every attempt, within bounds, and is spread by a fifth either way.
+func (e *Engine) backoff(attempts int) time.Duration {
+	d := min(lastRetry, firstRetry<<min(attempts, 12))
+	return time.Duration(float64(d) * (0.8 + 0.4*e.cfg.Rand.Float64()))
+}
+
+// store records what became of the rows.
+func (r *receipt) store(ctx context.Context) error {
+	s := r.e.cfg.Store
+	if err := s.ForgetPersons(ctx, r.forget); err != nil {
+		return err
+	}
+	if err := s.PutPersons(ctx, r.persons); err != nil {
+		return err
+	}
+	if err := s.Finish(ctx, r.e.now(), r.outcomes); err != nil {
+		return err
+	}
+	// Due still, but behind the others: should these be what the call failed for, they
+	// must not be the only ones that are ever tried.
+	return s.Postpone(ctx, keysOf(r.later), r.e.now(), "", "")
+}
+
+// asError keeps a nil *Error from becoming an error that is not nil.
+func asError(err *salesforce.Error) error {
+	if err == nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"callpoint/store"
+	"callpoint/sync/salesforce"
+)
+
+const (
+	// mostWriters is how many write calls are under way at once. With a look-up and a page
+	// that makes five requests, which is what a Developer org bears of long ones.
+	mostWriters = 3
+	// callsAhead is how many calls' worth of touchpoints are held in memory.
+	callsAhead = 3
+)
+
+// A writer sends what is due, as much at once as no two calls need the same parent for:
+// they would fight for its lock. It holds what is learned meanwhile.
+type writer struct {
+	*beside
+	e       *Engine
+	summary *Summary
+
+	now     time.Time       // what is due by then is sent
+	window  []*waiting      // read from the store and ready to be sent
+	deletes []waiting       // records whose basis went
+	taken   map[string]bool // keys that are in one of them, looked up, or on their way
+	busy    map[string]bool // parents of what is on its way
+	aloft   []*flight       // write calls under way
+	asked   []*waiting      // whose persons are looked up
+	err     error           // ends the writing
+
+	persons map[string]store.Person      // of Leads and Contacts, as far as known
+	fresh   map[string]bool              // just looked up: no point in doing it again
+	refused map[string]*salesforce.Error // persons that the org does not take
+	again   map[string]bool              // touchpoints that were sent again at once
+	most    map[string]int               // records that may share a collection with this key, or this person
+	lookups []string                     // fields that refer to records other than person and Contact
+}
+
+// A waiting touchpoint is to be sent.
+type waiting struct {
+	store.Touchpoint
+	others []string // ids of records that it refers to, but for its person and Contact
+}
+
+func (e *Engine) newWriter(s *Summary) *writer {
+	return &writer{beside: newBeside(), e: e, summary: s, taken: map[string]bool{}, busy: map[string]bool{},
+		persons: map[string]store.Person{}, fresh: map[string]bool{}, refused: map[string]*salesforce.Error{},
+		again: map[string]bool{}, most: map[string]int{}, lookups: e.cfg.Settings.Fields.Lookups()}
+}
+
+// keepUp sends what makes full calls by now, while the cycle goes on.
+func (w *writer) keepUp(ctx context.Context) {
+	w.arrived()
+	if !w.e.cfg.DryRun {
+		w.now = w.e.now()
+		w.pump(ctx, false)
+	}
+}
+
+// drain sends what is due until nothing is.
+func (w *writer) drain(ctx context.Context) {
+	w.now = w.e.now()
+	if _, err := w.e.cfg.Store.ReleaseParked(ctx, w.now, nil); err != nil {
+		w.fail(err)
+	}
+	for {
+		w.arrived()
+		if w.pump(ctx, true); w.open == 0 {
+			break
+		}
+		w.next()
+	}
+	if w.err == nil {
+		w.err = cmp.Or(ctx.Err(), w.e.pausedErr())
+	}
+}
+
+// land waits for what is under way: an answer that nobody takes costs another write.
+func (w *writer) land() {
+	for w.open > 0 {
+		w.next()
+	}
+}
+
+// fail ends the writing of this cycle. What is under way still lands.
+func (w *writer) fail(err error) {
+	if err = fmt.Errorf("upsert: %w", err); w.err == nil || w.err.Error() != err.Error() {
+		w.err = errors.Join(w.err, err)
+	}
+}
+
+// pump starts as many calls as it can: full ones, and with rest what is left, too.
+func (w *writer) pump(ctx context.Context, rest bool) {
+	for w.err == nil && ctx.Err() == nil {
+		if err := w.refill(ctx, rest); err != nil {
+			w.fail(err)
+			return
+		}
+		if len(w.aloft) >= w.e.writers {
+			return
+		}
+		c, err := w.choose(ctx)
+		if err != nil {
+			w.fail(err)
+			return
+		}
+		// What is under way may leave room for more in one call.
+		if c.empty() || !c.full && (!rest || len(w.asked) > 0 || c.held && len(w.aloft) > 0) {
+			if rest && w.open == 0 && len(w.deletes) > 0 {
+				w.removeAll(ctx)
+			} else if !c.dropped {
+				return
+			}
+			continue
+		}
+		w.send(ctx, c)
+	}
+}
+
+// refill takes what is due from the store, once less than a call is at hand: with rest
+// whatever there is, else as much as can be held.
+func (w *writer) refill(ctx context.Context, rest bool) error {
+	call := collectionsPerCall * w.e.cfg.BatchSize
+	room := callsAhead*call - len(w.window)
+	if len(w.asked) > 0 || len(w.window) >= call {
+		return nil
+	}
+	keys, err := w.e.cfg.Store.DueKeys(w.now, room, func(key string) bool { return w.taken[key] })
+	if err != nil || len(keys) == 0 || len(keys) < room && !rest {
+		return err
+	}
+	stored, err := w.e.cfg.Store.Touchpoints(keys)
+	if err != nil {
+		return err
+	}
+	var due []*waiting
+	for _, key := range keys {
+		t := waiting{Touchpoint: stored[key]}
+		w.taken[key] = true
+		if t.Delete {
+			t.Content = nil
+			w.deletes = append(w.deletes, t)
+		} else {
+			t.lookUpOthers(w.lookups)
+			due = append(due, &t)
+		}
+	}
+	w.forgetSettled(due)
+	return w.meet(ctx, due)
+}
+
+// join puts touchpoints into the window. Those of one parent stand together, so that they
+// travel together. One whose person turned out wrong meanwhile is left for a new look-up.
+func (w *writer) join(due []*waiting) {
+	w.window = slices.DeleteFunc(append(w.window, due...), func(t *waiting) bool {
+		_, known := w.persons[t.Who]
+		if known || t.PersonField == "" || t.Who == "" {
+			return false
+		}
+		delete(w.taken, t.Key)
+		return true
+	})
+	slices.SortStableFunc(w.window, func(a, b *waiting) int { return cmp.Compare(a.Who, b.Who) })
+}
+
+// drop takes touchpoints out of the window: they are put off.
+func (w *writer) drop(ctx context.Context, p *Pause, which func(*waiting) bool) (dropped bool, err error) {
+	var out []store.Touchpoint
+	w.window = slices.DeleteFunc(w.window, func(t *waiting) bool {
+		if which(t) {
+			out = append(out, t.Touchpoint)
+			delete(w.taken, t.Key)
+			return true
+		}
+		return false
+	})
+	if len(out) == 0 {
+		return false, nil
+	}
+	return true, w.e.putOff(ctx, out, p)
+}
+
+// forgetSettled keeps what was learned of persons from growing with the backlog.
+func (w *writer) forgetSettled(due []*waiting) {
+	needed := map[string]bool{}
+	for _, t := range slices.Concat(w.window, due) {
+		needed[t.Who] = true
+	}
+	for _, f := range w.aloft {
+		for _, p := range f.parcels {
+			for _, t := range p.touchpoints {
+				needed[t.Who] = true
+			}
+			for _, who := range p.whos {
+				needed[who] = true
+			}
+		}
+	}
+	settled := func(who string) bool { return !needed[who] }
+	maps.DeleteFunc(w.persons, func(who string, _ store.Person) bool { return settled(who) })
+	maps.DeleteFunc(w.refused, func(who string, _ *salesforce.Error) bool { return settled(who) })
+	maps.DeleteFunc(w.fresh, func(who string, _ bool) bool { return settled(who) })
+}
+
+// removeAll deletes the records whose basis went. Nothing else is under way meanwhile.
+func (w *writer) removeAll(ctx context.Context) {
+	gone := make([]store.Touchpoint, len(w.deletes))
+	for i, t := range w.deletes {
+		gone[i] = t.Touchpoint
+		delete(w.taken, t.Key)
+	}
+	w.deletes = nil
+	if err := w.e.remove(ctx, gone); err != nil {
+		w.fail(err)
+	}
+}
