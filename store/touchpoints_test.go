@@ -130,6 +130,46 @@ func TestContentThatChangesOnItsWayIsSentAgain(t *testing.T) {
 	d.stands(Written, "B", false)
 }
 
+// What changed, or went, since it was read as due must not be sent as it was: of a record
+// that went nobody would know.
+func TestBeginLeavesWhatChanged(t *testing.T) {
+	t.Parallel()
+	for content, what := range map[string]string{"B": "changed", "": "gone", "A": ""} {
+		d := newDesk(t)
+		d.want("A")
+		due, err := d.s.Due(d.now, 10)
+		d.must(err)
+		d.event(2)
+		d.want(content)
+		changed, err := d.s.Begin(context.Background(), due)
+		d.must(err)
+		if (len(changed) == 1) != (what != "") {
+			t.Errorf("content %q: %d changed", content, len(changed))
+		}
+		_, tp, err := d.s.Call(deskTask)
+		d.must(err)
+		if tp != nil && tp.Sent != (what == "") {
+			t.Errorf("content %q: sent is %v", content, tp.Sent)
+		}
+	}
+}
+
+func TestDueKeysPassesOverWhatIsOnItsWay(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.want("A")
+	for _, skip := range []bool{false, true} {
+		keys, err := d.s.DueKeys(d.now, 10, func(string) bool { return skip })
+		d.must(err)
+		if (len(keys) == 0) != skip {
+			t.Errorf("skip %v: %v", skip, keys)
+		}
+	}
+	if keys, err := d.s.DueKeys(d.now.Add(-time.Second), 10, func(string) bool { return false }); err != nil || len(keys) > 0 {
+		t.Errorf("before its time: %v %v", keys, err)
+	}
+}
+
 func TestContentThatGoesBackIsNotSent(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

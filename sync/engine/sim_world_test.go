@@ -47,12 +47,13 @@ type simWorld struct {
 	trace  hash.Hash
 	log    io.Writer // nil, or what goes into the trace, readable
 
-	dieIn  int               // points of a cycle until the process dies; 0 is never
-	dieAt  string            // or the name of the step
-	at     map[string]func() // what happens once at a step
-	mu     sync.Mutex        // guards dieIn, dying, points and the trace
-	dying  bool              // the process: whatever it has under way is lost
-	flying sync.WaitGroup    // requests under way
+	dieIn  int                      // points of a cycle until the process dies; 0 is never
+	dieAt  string                   // or the name of the step
+	at     map[string]func()        // what happens once at a step
+	slow   map[string]time.Duration // how long a step takes each time
+	mu     sync.Mutex               // guards dieIn, dying, points and the trace
+	dying  bool                     // the process: whatever it has under way is lost
+	flying sync.WaitGroup           // requests under way
 	died   int
 	points int // in this cycle
 	cycles int
@@ -150,6 +151,7 @@ func (w *simWorld) point(name string) {
 		w.dieAt = ""
 		panic(simCrash{})
 	}
+	time.Sleep(w.slow[name])
 	if act := w.at[name]; act != nil {
 		delete(w.at, name)
 		act()
