@@ -136,6 +136,29 @@ func TestOneParentIsWrittenSerially(t *testing.T) {
 	})
 }
 
+// A record that a map of the user's own refers to is a parent as well.
+func TestSharedLookupIsWrittenSerially(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]int{"{OwnerId}": 1, "{Id}": 3} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newSimWorld(t, 1, orgsim.Config{PageSize: 50})
+			w.org.Schema(touchpoint).AddField(orgsim.Field{Name: "Other__c", Type: "reference", ReferenceTo: []string{"User", "Task"}})
+			fields, err := mapping.ParseFields([]byte("Other__c = " + value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.settings.Fields = fields
+			w.batch, w.acting = 10, true
+			w.restart()
+			w.phoneIn(300, nobody(w))
+			w.latency(time.Second, 3*time.Second)
+			if s, _ := w.timed(); s.TouchpointsWritten != 300 || w.wire.locks.most != want {
+				t.Errorf("Other__c = %s: %d written, %d calls at once, want %d", value, s.TouchpointsWritten, w.wire.locks.most, want)
+			}
+		})
+	}
+}
+
 // Where others lock records, or have many long requests, calls follow each other, until
 // enough of them were left in peace.
 func TestCrowdedOrgGetsOneCallAtATime(t *testing.T) {

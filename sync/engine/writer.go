@@ -18,7 +18,7 @@ const (
 	// that makes five requests, which is what a Developer org bears of long ones.
 	mostWriters = 3
 	// callsAhead is how many calls' worth of touchpoints are held in memory.
-	callsAhead = 3
+	callsAhead = 5
 )
 
 // A writer sends what is due, as much at once as no two calls need the same parent for:
@@ -126,16 +126,15 @@ func (w *writer) pump(ctx context.Context, rest bool) {
 	}
 }
 
-// refill takes what is due from the store, once less than a call is at hand: with rest
-// whatever there is, else as much as can be held.
+// refill takes what is due from the store, once half of what can be held was sent: with
+// rest whatever there is, else no less than another half, which is looked up in one call.
 func (w *writer) refill(ctx context.Context, rest bool) error {
-	call := collectionsPerCall * w.e.cfg.BatchSize
-	room := callsAhead*call - len(w.window)
-	if len(w.asked) > 0 || len(w.window) >= call {
+	half := callsAhead * collectionsPerCall * w.e.cfg.BatchSize / 2
+	if len(w.asked) > 0 || len(w.window) > half {
 		return nil
 	}
-	keys, err := w.e.cfg.Store.DueKeys(w.now, room, func(key string) bool { return w.taken[key] })
-	if err != nil || len(keys) == 0 || len(keys) < room && !rest {
+	keys, err := w.e.cfg.Store.DueKeys(w.now, half, func(key string) bool { return w.taken[key] })
+	if err != nil || len(keys) == 0 || len(keys) < half && !rest {
 		return err
 	}
 	stored, err := w.e.cfg.Store.Touchpoints(keys)

@@ -1,0 +1,126 @@
+package engine_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callpoint/mapping"
+	"callpoint/sync/engine"
+	"callpoint/sync/orgsim"
+	"callpoint/sync/salesforce"
+)
+
+// BenchmarkResolve maps every journey anew by rules that move no touchpoint.
+func BenchmarkResolve(b *testing.B) {
+	const journeys = 2000
+	r := newRig(b, orgsim.Config{}, plenty)
+	for i := range journeys {
+		r.visit(fmt.Sprint("v", i), r.clock.now().Add(-time.Hour))
+	}
+	r.seen(journeys, nil)
+	r.cycle()
+	b.ReportAllocs()
+	rules := 0
+	for b.Loop() {
+		rules++
+		r.engine.Reload(mapping.Default(), fmt.Sprint(rules))
+		if s := r.cycle(); s.Calls != journeys || s.TouchpointsWritten != 0 {
+			b.Fatalf("%+v", s)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rules)/journeys, "ns/journey")
+}
+
+// BenchmarkCycle is a cycle with a hundred new calls, each with its session.
+func BenchmarkCycle(b *testing.B) {
+	const fresh = 100
+	r := newRig(b, orgsim.Config{}, plenty)
+	b.ReportAllocs()
+	rounds, calls := 0, 0
+	for b.Loop() {
+		b.StopTimer()
+		r.clock.advance(time.Minute)
+		for i := range fresh {
+			visitor := fmt.Sprint("v", rounds, "-", i)
+			r.visit(visitor, r.clock.now().Add(-time.Hour-time.Minute))
+			r.call(visitor, "")
+		}
+		rounds++
+		b.StartTimer()
+		s := r.cycle()
+		if s.Matched != fresh || s.TouchpointsWritten != fresh {
+			b.Fatalf("%+v", s)
+		}
+		calls += s.APICalls
+	}
+	b.ReportMetric(float64(calls)/float64(rounds), "api-calls/op")
+}
+
+// plenty is an API budget that no benchmark spends.
+func plenty(e *engine.Config, _ *salesforce.Config) { e.Budget = engine.NewBudget(1<<30, 0, e.Now) }
+
+// BenchmarkFirstSync reads and writes 20,000 Tasks, four of five with a Lead of their own,
+// from an org that answers at once.
+func BenchmarkFirstSync(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		r := newRig(b, orgsim.Config{}, plenty)
+		for i, lead := range firstLeads(r.lead) {
+			r.visit(fmt.Sprint("v", i), r.clock.now().Add(-time.Hour))
+			r.call(fmt.Sprint("v", i), lead)
+		}
+		b.StartTimer()
+		if s := r.cycle(); s.TouchpointsWritten != firstCalls {
+			b.Fatalf("%+v", s)
+		}
+	}
+}
+
+// BenchmarkFirstSyncLatency is the same with the round trips of a real org, on virtual
+// time: nothing but they takes any, so that virtual-s is the same on every machine.
+func BenchmarkFirstSyncLatency(b *testing.B) {
+	var took time.Duration
+	rounds := 0
+	for b.Loop() {
+		inBubble(b, func(t *testing.T) {
+			w := newSimWorld(t, 1, orgsim.Config{PageSize: 2000})
+			w.batch, w.acting = 200, true
+			w.restart()
+			w.latency(0, 0)
+			leads := firstLeads(func(string) string { return w.lead(false) })
+			w.phoneIn(len(leads), func(i int) string { return leads[i] })
+			w.latency(100*time.Millisecond, 2*time.Second)
+			s, virtual := w.timed()
+			if took += virtual; s.TouchpointsWritten != len(leads) {
+				t.Errorf("%+v", s)
+			}
+		})
+		rounds++
+	}
+	b.ReportMetric(0, "ns/op") // of no meaning here
+	b.ReportMetric(took.Seconds()/float64(rounds), "virtual-s")
+}
+
+const firstCalls = 20000
+
+func firstLeads(lead func(name string) string) []string {
+	leads := make([]string, firstCalls)
+	for i := range leads {
+		if i%5 > 0 {
+			leads[i] = lead(fmt.Sprint("L", i))
+		}
+	}
+	return leads
+}
+
+// inBubble runs fn on virtual time, which only tests have.
+func inBubble(b *testing.B, fn func(*testing.T)) {
+	b.Helper()
+	every := func(_, _ string) (bool, error) { return true, nil }
+	if !testing.RunTests(every, []testing.InternalTest{{Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, fn) }}}) {
+		b.FailNow()
+	}
+}
