@@ -141,11 +141,12 @@ func (w *simWorld) traceHash() string { return hex.EncodeToString(w.trace.Sum(ni
 // point is a place in a cycle where others may act, and the process may die.
 func (w *simWorld) point(name string) {
 	w.note(name)
-	if w.count() {
+	points, dead := w.count()
+	if dead {
 		panic(simCrash{})
 	}
-	if w.points > simEndless {
-		w.t.Fatalf("after %d steps a cycle has not ended; the last one is %q", w.points, name)
+	if points > simEndless {
+		w.t.Fatalf("after %d steps a cycle has not ended; the last one is %q", points, name)
 	}
 	if name == w.dieAt {
 		w.dieAt = ""
@@ -162,7 +163,7 @@ func (w *simWorld) point(name string) {
 }
 
 // count counts a point, and says whether the process dies there.
-func (w *simWorld) count() (dead bool) {
+func (w *simWorld) count() (points int, dead bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.points++
@@ -170,7 +171,7 @@ func (w *simWorld) count() (dead bool) {
 		w.dieIn--
 		w.dying = w.dying || w.dieIn == 0
 	}
-	return w.dying
+	return w.points, w.dying
 }
 
 // errSimDead is what a dying process hears from its requests. It acts on it no more: the
@@ -193,7 +194,7 @@ func (w *simWorld) travel(what string) error {
 	time.Sleep(1 + time.Duration(r.Int64N(int64(most))))
 	op, _, _ := strings.Cut(what, "/")
 	w.note(op)
-	if w.count() {
+	if _, dead := w.count(); dead {
 		return errSimDead
 	}
 	return nil
