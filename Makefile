@@ -23,7 +23,8 @@ nightly:
 FUZZTIME ?= 60s
 .PHONY: fuzz
 fuzz:
-	for target in store:FuzzOpen store:FuzzModel sync/collector:FuzzEventBody sync/collector:FuzzScanner; do \
+	for target in store:FuzzOpen store:FuzzModel sync/collector:FuzzEventBody sync/collector:FuzzScanner \
+		sync/collector:FuzzBodiesAgainstModel; do \
 		go test -run XXX -fuzz "$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$${target%:*} || exit; \
 	done
 
