@@ -108,7 +108,7 @@ func (cl *call) fill(e *Error, errs []wireError) {
 		if message == "" {
 			message = w.Description
 		}
-		message = shorten(cl.scrub(message)) // in this order: half a secret is not found
+		message = shorten(impersonal(cl.scrub(message))) // in this order: half a secret is not found
 		if i == 0 {
 			e.Code, e.Message = cl.safeCode(w), message
 			for _, f := range w.Fields[:min(len(w.Fields), 20)] {
