@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"callpoint/mapping"
@@ -179,9 +180,8 @@ func (s *Store) Dirty(ctx context.Context, now time.Time, limit int) ([]Journey,
 	}
 	var all []Journey
 	err := s.view(func(tx *txn) error {
-		c := tx.Bucket(bDirty).Cursor()
-		for k, _ := c.First(); k != nil && len(all) < limit; k, _ = c.Next() {
-			j, err := readJourney(tx, string(k))
+		for _, mark := range oldestMarks(tx.Bucket(bDirty), limit) {
+			j, err := readJourney(tx, string(mark.journey))
 			if err != nil {
 				return err
 			}
@@ -190,6 +190,21 @@ func (s *Store) Dirty(ctx context.Context, now time.Time, limit int) ([]Journey,
 		return nil
 	})
 	return all, err
+}
+
+// A mark says that a journey is to be answered for, and since when in the order of marks.
+type mark struct{ journey, since []byte }
+
+// oldestMarks picks the oldest of some marks. Tasks that were read together have ids that
+// follow each other: what is stored of them shares pages, which are written once.
+func oldestMarks(b *bucket, limit int) []mark {
+	var some []mark
+	c := b.Cursor()
+	for k, v := c.First(); k != nil && len(some) < 20*limit; k, v = c.Next() {
+		some = append(some, mark{k, v})
+	}
+	slices.SortFunc(some, func(a, b mark) int { return bytes.Compare(a.since, b.since) })
+	return some[:min(limit, len(some))]
 }
 
 // wake turns the wakes that are due into dirty marks. It writes nothing where none is.

@@ -3,10 +3,12 @@
 package workload
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -119,6 +121,10 @@ func (g *Generator) Tasks(leads []string) []map[string]any {
 		}
 		all = append(all, Task(i, at, who))
 	}
+	// A real org gives ids in the order of creation.
+	slices.SortStableFunc(all, func(a, b map[string]any) int {
+		return cmp.Compare(a["CreatedDate"].(string), b["CreatedDate"].(string))
+	})
 	return all
 }
 

@@ -85,7 +85,7 @@ func (w *writer) chooseWhos(c *cargo, alike func(*waiting) bool) {
 			break
 		}
 		if alike(t) && w.lacksPerson(t) && w.refused[t.Who] == nil && !w.busy[t.Who] && !slices.Contains(c.whos[max(0, len(c.whos)-1):], t.Who) {
-			c.whos = append(c.whos, t.Who) // the window is sorted: repeats follow each other
+			c.whos = append(c.whos, t.Who) // repeats follow each other in the window
 		}
 	}
 }

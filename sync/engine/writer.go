@@ -51,6 +51,9 @@ type waiting struct {
 	others []string // ids of records that it refers to, but for its person and Contact
 }
 
+// parent names what it travels together for: nobody else where it belongs to nobody.
+func (t *waiting) parent() string { return cmp.Or(t.Who, t.Key) }
+
 func (e *Engine) newWriter(s *Summary) *writer {
 	return &writer{beside: newBeside(), e: e, summary: s, taken: map[string]bool{}, busy: map[string]bool{},
 		persons: map[string]store.Person{}, fresh: map[string]bool{}, refused: map[string]*salesforce.Error{},
@@ -157,8 +160,9 @@ func (w *writer) refill(ctx context.Context, rest bool) error {
 	return w.meet(ctx, due)
 }
 
-// join puts touchpoints into the window. Those of one parent stand together, so that they
-// travel together. One whose person turned out wrong meanwhile is left for a new look-up.
+// join puts touchpoints into the window. Those of one parent stand together, where the first
+// of them does, so that they travel together; else neighbours stay neighbours, as they lie
+// in the store. One whose person turned out wrong meanwhile is left for a new look-up.
 func (w *writer) join(due []*waiting) {
 	w.window = slices.DeleteFunc(append(w.window, due...), func(t *waiting) bool {
 		_, known := w.persons[t.Who]
@@ -168,7 +172,13 @@ func (w *writer) join(due []*waiting) {
 		delete(w.taken, t.Key)
 		return true
 	})
-	slices.SortStableFunc(w.window, func(a, b *waiting) int { return cmp.Compare(a.Who, b.Who) })
+	first := map[string]int{}
+	for i, t := range w.window {
+		if _, ok := first[t.parent()]; !ok {
+			first[t.parent()] = i
+		}
+	}
+	slices.SortStableFunc(w.window, func(a, b *waiting) int { return cmp.Compare(first[a.parent()], first[b.parent()]) })
 }
 
 // drop takes touchpoints out of the window: they are put off.
