@@ -109,22 +109,15 @@ func organizationID(body io.Reader) (string, error) {
 
 // do makes one API call through go-salesforce. The body of the answer is in
 // memory: it needs no closing.
-func (c *Client) do(ctx context.Context, cl *call, uri string, body any, options ...gosf.RequestOption) (*http.Response, error) {
+func (c *Client) do(ctx context.Context, cl *call, uri string, body []byte, options ...gosf.RequestOption) (*http.Response, error) {
 	cl.client, cl.counted = c, true
-	var raw []byte
-	if body != nil {
-		var err error
-		if raw, err = encode(body); err != nil {
-			return nil, cl.misuse("%v", err)
-		}
-	}
 	s, err := c.open(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	ctx = context.WithValue(ctx, callKey{}, cl)
 	options = append(options, func(r *http.Request) { *r = *r.WithContext(ctx) })
-	resp, err := s.sf.DoRequest(cl.method, uri, raw, options...)
+	resp, err := s.sf.DoRequest(cl.method, uri, body, options...)
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && e.Op == "login" {
 			return nil, e // the session could not be renewed
@@ -135,7 +128,7 @@ func (c *Client) do(ctx context.Context, cl *call, uri string, body any, options
 }
 
 // fetch is do, and decodes the answer.
-func (c *Client) fetch(ctx context.Context, cl *call, uri string, body, answer any, options ...gosf.RequestOption) (*http.Response, error) {
+func (c *Client) fetch(ctx context.Context, cl *call, uri string, body []byte, answer any, options ...gosf.RequestOption) (*http.Response, error) {
 	resp, err := c.do(ctx, cl, uri, body, options...)
 	if err != nil {
 		return nil, err

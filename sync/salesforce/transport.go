@@ -109,9 +109,12 @@ func (c *Client) backoff(base, most time.Duration, n int, resp *http.Response) t
 	return wait/2 + rand.N(wait/2+1)
 }
 
-// send runs a request with its repetitions.
+// send runs a request with its repetitions. Each attempt gets the body anew from GetBody:
+// go-retryablehttp would copy it, and read it to the end to do so.
 func (cl *call) send(tries *retryablehttp.RoundTripper, req *http.Request) (*http.Response, error) {
-	resp, err := tries.RoundTrip(req)
+	light := req.WithContext(req.Context())
+	light.Body = nil
+	resp, err := tries.RoundTrip(light)
 	if err == nil && cl.last == nil {
 		return resp, nil
 	}
@@ -134,15 +137,8 @@ func (c *Client) roundTrip(req *http.Request, cl *call) (*http.Response, error) 
 	if _, err := c.open(req.Context(), cl.session.gen); err != nil {
 		return nil, err
 	}
-	again := req.Clone(req.Context())
-	if req.GetBody != nil {
-		if again.Body, err = req.GetBody(); err != nil {
-			return nil, cl.error("", err)
-		}
-		defer again.Body.Close()
-	}
 	cl.last = nil
-	resp, err = cl.send(c.tries, again)
+	resp, err = cl.send(c.tries, req)
 	if e, ok := errors.AsType[*Error](err); ok && e.sessionExpired() {
 		c.distrust(e)
 	}
@@ -161,7 +157,6 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	c, cl := a.Client, callOf(req.Context())
 	if cl.counted {
 		if err := c.cfg.AllowCall(cl.op); err != nil {
-			closeBody(req)
 			cl.denied = err
 			return nil, err
 		}
@@ -171,6 +166,12 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer cancel()
 	out := req.Clone(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}))
 	cl.address(out)
+	if req.GetBody != nil {
+		var err error
+		if out.Body, err = req.GetBody(); err != nil {
+			return nil, err
+		}
+	}
 
 	begin := c.cfg.Now()
 	resp, body, err := c.exchange(out)

@@ -112,7 +112,11 @@ func (cl *call) collection(rows []Row) (json.RawMessage, error) {
 	if len(rows) == 0 || len(rows) > maxRows {
 		return nil, cl.misuse("%d records, not 1 to %d", len(rows), maxRows)
 	}
-	b := []byte(`{"allOrNone":false,"records":[`)
+	size := 64
+	for _, r := range rows {
+		size += len(r.Content) + 256 // the rest is a key or two
+	}
+	b := append(make([]byte, 0, size), `{"allOrNone":false,"records":[`...)
 	for i, r := range rows {
 		if i > 0 {
 			b = append(b, ',')
@@ -174,11 +178,7 @@ func plan(parts []part) [][]part {
 func (c *Client) sendParts(ctx context.Context, parts []part) error {
 	if len(parts) == 1 {
 		p := parts[0]
-		var body any
-		if p.raw != nil {
-			body = p.raw
-		}
-		resp, err := c.do(ctx, p.call, p.uri, body)
+		resp, err := c.do(ctx, p.call, p.uri, p.raw)
 		if err != nil {
 			return err
 		}
