@@ -60,11 +60,9 @@ func applyTask(tx *txn, read *Call) (bool, error) {
 	}
 	journey := JourneyKey(c.Visitor, c.TaskID)
 	if known {
-		if !c.Forgotten {
-			c.Resolution, c.ResolvedAt = old.Resolution, old.ResolvedAt
-		}
-		if old.Visitor == c.Visitor {
-			c.Snapshot = old.Snapshot
+		// What another id led to is no answer for this one.
+		if old.Visitor == c.Visitor && !c.Forgotten {
+			c.Resolution, c.ResolvedAt, c.Snapshot = old.Resolution, old.ResolvedAt, old.Snapshot
 		}
 		if err := tx.Bucket(bTimeline).Delete(append(timeKey(old.At), id...)); err != nil {
 			return false, err

@@ -49,6 +49,11 @@ func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Er
 	if err != nil {
 		return e, err
 	}
+	strays, err := s.eraseStrays(ctx, visitor)
+	if err != nil {
+		return e, err
+	}
+	e.Touchpoints += strays
 	if e.Backups, err = s.Backups(); err != nil {
 		return e, err
 	}
@@ -162,6 +167,50 @@ func freeze(tx *txn, t Touchpoint) error {
 		}
 	}
 	return storeTouchpoint(tx, &kept)
+}
+
+// eraseStrays erases the visitor from touchpoints whose Task has come to name somebody
+// else: they say what they said until they are resolved anew, or deleted. No more of them
+// can come up by now. It looks at every touchpoint, as compaction does.
+func (s *Store) eraseStrays(ctx context.Context, visitor string) (n int, err error) {
+	var keys []string
+	err = s.EachTouchpoint(func(t Touchpoint) error {
+		if t.Journey == visitor {
+			keys = append(keys, t.Key)
+		}
+		return nil
+	})
+	if err != nil || len(keys) == 0 {
+		return 0, err
+	}
+	err = s.update(ctx, func(tx *txn) error {
+		for _, key := range keys {
+			t, ok, err := loadTouchpoint(tx, []byte(key))
+			if err == nil && ok && t.Journey == visitor {
+				err = eraseStray(tx, &t)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return len(keys), err
+}
+
+// eraseStray leaves nothing of a touchpoint to send. One that is to be deleted still is.
+func eraseStray(tx *txn, old *Touchpoint) error {
+	// Where the other one was forgotten, too, nothing is resolved anew.
+	if c, _, err := loadCall(tx, []byte(old.TaskID)); err != nil || c.Forgotten || !old.MayStand() {
+		return errors.Join(err, freeze(tx, *old))
+	}
+	t := *old
+	t.Journey, t.Session, t.Content = JourneyKey("", t.TaskID), nil, []byte("{}")
+	t.Hash, t.WrittenHash, t.Code, t.Message = "", "", "", ""
+	if !t.Delete {
+		t.State = Written
+	}
+	return schedule(tx, old, &t)
 }
 
 func deletePrefix(b *bucket, prefix []byte) error {

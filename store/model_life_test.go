@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -165,10 +166,28 @@ func (m *model) compare() {
 		m.t.Fatalf("%d calls are found by their journeys, want %d", calls, len(m.calls))
 	}
 	m.compareMeta()
+	m.compareErased()
 	n := 0
 	m.must(m.s.EachCall(time.Time{}, time.Time{}, func(Call, *Touchpoint) bool { n++; return true }))
 	if n != len(m.calls) {
 		m.t.Fatalf("%d calls on the timeline, want %d", n, len(m.calls))
+	}
+}
+
+// compareErased looks through the file for the ids of those who were forgotten: its free
+// pages, too, hold nothing of them.
+func (m *model) compareErased() {
+	m.t.Helper()
+	file, err := os.ReadFile(m.path)
+	m.must(err)
+	for v := range m.forgotten {
+		rest := file
+		if v == "visitor-a" { // another id begins with it
+			rest = bytes.ReplaceAll(file, []byte("visitor-a-b"), nil)
+		}
+		if i := bytes.Index(rest, []byte(v)); i >= 0 && len(v) >= minFind {
+			m.t.Fatalf("the file still holds the id %s: %q", v, rest[max(0, i-100):i+len(v)+20])
+		}
 	}
 }
 

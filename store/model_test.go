@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -35,7 +36,7 @@ type model struct {
 
 type modelCall struct{ visitor, hash string }
 
-var modelVisitors = []string{"visitor-a", "visitor-ab", "visitor-b", "\u00fc"}
+var modelVisitors = []string{"visitor-a", "visitor-a-b", "visitor-b", "\u00fc"}
 
 func newModel(t testing.TB, ops []byte) *model {
 	m := &model{
@@ -162,7 +163,7 @@ func (m *model) applyTask(ctx context.Context) {
 	}
 	at := m.at()
 	// The hash is over what was read, so it changes with any of it.
-	hash := fmt.Sprint(visitor, at, m.pick(2))
+	hash := fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, visitor, at, m.pick(2))))
 	old, ok := m.calls[id]
 	want := 0
 	if !ok || old.hash != hash {
@@ -240,7 +241,7 @@ func (m *model) send(ctx context.Context) {
 		case 1:
 			o.State, o.Next = Retrying, m.now.Add(time.Minute)
 		case 2:
-			o.State, o.Next, o.Code = Parked, m.now.Add(30*time.Minute), "FIELD_CUSTOM_VALIDATION_EXCEPTION"
+			o.State, o.Next, o.Code, o.Message = Parked, m.now.Add(30*time.Minute), "FIELD_CUSTOM_VALIDATION_EXCEPTION", string(t.Content)
 		default:
 			m.org[t.Key] = t.Hash
 			o.State, o.RecordID = Written, "a0"+t.TaskID
