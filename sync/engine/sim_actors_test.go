@@ -1,7 +1,9 @@
 package engine_test
 
 import (
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"callpoint/mapping"
@@ -210,4 +212,49 @@ func (w *simWorld) until(a *simActor, d time.Duration, end func()) time.Duration
 		return a.within(30 * time.Minute)
 	}
 	return d
+}
+
+func simPick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
+
+// chance is true once in n times.
+func (a *simActor) chance(n int) bool { return a.rng.IntN(n) == 0 }
+
+// within is a random while below most.
+func (a *simActor) within(most time.Duration) time.Duration {
+	return time.Duration(a.rng.Int64N(int64(max(most, 1)))).Truncate(time.Millisecond)
+}
+
+// simQueue holds what is on its way to the collector, by when it arrives.
+type simQueue[T any] []struct {
+	at   time.Time
+	what T
+}
+
+func (q *simQueue[T]) put(at time.Time, what T) {
+	i := len(*q)
+	for i > 0 && (*q)[i-1].at.After(at) {
+		i--
+	}
+	*q = append(*q, struct {
+		at   time.Time
+		what T
+	}{})
+	copy((*q)[i+1:], (*q)[i:])
+	(*q)[i].at, (*q)[i].what = at, what
+}
+
+// take gives what has arrived by now.
+func (q *simQueue[T]) take() (all []T) {
+	for len(*q) > 0 && !(*q)[0].at.After(time.Now()) {
+		all = append(all, (*q)[0].what)
+		*q = (*q)[1:]
+	}
+	return all
+}
+
+func (q simQueue[T]) next(otherwise time.Duration) time.Duration {
+	if len(q) == 0 {
+		return otherwise
+	}
+	return cmp.Or(max(time.Until(q[0].at), 0), time.Millisecond)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,4 +243,23 @@ func (w *simWorld) compareEvents() {
 func simEvent(e mapping.Event) string {
 	b, _ := json.Marshal(e)
 	return string(b)
+}
+
+// simTotals adds up worlds that run at the same time.
+type simTotals struct {
+	mu                                             sync.Mutex
+	cycles, failed, died, calls, records, together int
+	virtual                                        time.Duration
+}
+
+func (s *simTotals) add(w *simWorld) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cycles += w.cycles
+	s.failed += w.failed
+	s.died += w.died
+	s.calls += len(w.tasks)
+	s.records += len(w.org.Records(orgsim.Touchpoint))
+	s.together = max(s.together, w.wire.locks.most)
+	s.virtual += time.Since(w.began)
 }
