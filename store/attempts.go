@@ -104,6 +104,7 @@ func (s *Store) Begin(ctx context.Context, sent []Touchpoint) (changed []string,
 type Outcome struct {
 	Key      string
 	Hash     string // of the content that was sent
+	Delete   bool   // it was the deletion that was sent
 	Gone     bool   // deleted in Salesforce, as it should be
 	RecordID string
 	// State is Written, Retrying or Parked; for the latter two Next says when it is tried again.
@@ -112,7 +113,8 @@ type Outcome struct {
 	Code, Message string
 }
 
-// Finish records outcomes. Content that changed while it was on its way stays pending.
+// Finish records outcomes. Content that changed while it was on its way stays pending, and
+// so does a deletion that was wanted meanwhile.
 func (s *Store) Finish(ctx context.Context, now time.Time, all []Outcome) error {
 	return s.update(ctx, func(tx *txn) error {
 		for _, o := range all {
@@ -141,11 +143,11 @@ func finish(tx *txn, now time.Time, o Outcome) error {
 	if o.RecordID != "" {
 		t.RecordID = o.RecordID
 	}
-	current := old.Hash == o.Hash
+	current := old.Hash == o.Hash && old.Delete == o.Delete
 	switch {
 	case o.State == Written:
 		t.WrittenHash, t.WrittenAt, t.Attempts, t.Code, t.Message = o.Hash, now, 0, "", ""
-		if current && !old.Delete {
+		if current {
 			t.State = Written
 		}
 	case current:

@@ -96,6 +96,9 @@ func (w *writer) landed(ctx context.Context, f *flight, results [][]salesforce.R
 			w.fail(err)
 		}
 	}
+	if r.stopped != nil {
+		w.fail(r.stopped)
+	}
 	switch classOf(err) { // what else a request is refused for, its rows have
 	case salesforce.Retry, salesforce.StopCalls, salesforce.Canceled:
 		w.fail(err)

@@ -32,6 +32,7 @@ type receipt struct {
 	forget   []string           // Leads and Contacts whose person turned out wrong
 	later    []store.Touchpoint // what failed for no fault of its own
 	cut      map[string]bool    // whose person goes into a smaller collection
+	stopped  *salesforce.Error  // of a row: no more calls are to be made
 }
 
 // A refusal is one row that was not taken.
@@ -155,7 +156,8 @@ func (r *receipt) refuseTouchpoint(ctx context.Context, t store.Touchpoint, err 
 	own := err.Status == 0 && !r.failed
 	switch {
 	case class == salesforce.StopCalls || class == salesforce.Canceled:
-		return nil // nothing was said about this row: it stays due
+		r.stopped = err // nothing was said about this row: it stays due
+		return nil
 	case r.failed && class == salesforce.Retry:
 		r.later = append(r.later, t)
 		return nil
@@ -202,7 +204,7 @@ func (r *receipt) wrongPerson(t store.Touchpoint, err *salesforce.Error) bool {
 
 // outcome says what to do about a row that was refused.
 func (e *Engine) outcome(t store.Touchpoint, err *salesforce.Error, class salesforce.Class) store.Outcome {
-	o := store.Outcome{Key: t.Key, Hash: t.Hash, Code: err.Code, Message: err.Message}
+	o := store.Outcome{Key: t.Key, Hash: t.Hash, Delete: t.Delete, Code: err.Code, Message: err.Message}
 	switch class {
 	case salesforce.Retry, salesforce.WaitParent, salesforce.Split:
 		if t.Attempts+1 < attemptsToPark {

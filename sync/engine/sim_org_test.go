@@ -162,6 +162,13 @@ func simRows(body []byte, object, key string) ([]salesforce.Result, error) {
 }
 
 func (o *simOrg) Delete(ctx context.Context, ids []string) ([]salesforce.Result, error) {
+	batch := salesforce.Batch{Object: orgsim.Touchpoint}
+	for _, id := range ids {
+		if r, ok := o.org.Get(orgsim.Touchpoint, id); ok {
+			batch.Records = append(batch.Records, salesforce.Row{Fields: r})
+		}
+	}
+	defer o.locks.take(o.parents([]salesforce.Batch{batch}))()
 	answer, _, err := o.do(ctx, "delete", "", http.MethodDelete, simData+"/composite/sobjects?allOrNone=false&ids="+strings.Join(ids, ","), nil)
 	if err != nil {
 		return nil, err

@@ -61,11 +61,11 @@ var simPlants = map[string]simPlant{
 		if planted("hash before the write") {
 			t.WrittenHash = t.Hash
 		}`},
-	"outcome lost": {"nothing-new", "../../store/attempts.go", `		if current && !old.Delete {
+	"outcome lost": {"nothing-new", "../../store/attempts.go", `		if current {
 			t.State = Written`, `		if planted("outcome lost") {
 			return nil
 		}
-		if current && !old.Delete {
+		if current {
 			t.State = Written`},
 	"equal content sent": {"equal-content", "../../store/commit.go", `	if known && old.Hash == t.Hash && !old.Delete {`,
 		`	if planted("equal content sent") && old.State == Written {
@@ -100,6 +100,52 @@ var simPlants = map[string]simPlant{
 	if known {`},
 	"two writers with the same parent": {"few-people", "choose.go", `func(parent string) bool { return w.busy[parent] })`,
 		`func(parent string) bool { return w.busy[parent] && !planted("two writers with the same parent") })`},
+	"taken for ever": {"corrected-on-its-way", "deliver.go", `			delete(w.taken, t.Key) // what is due still is read anew`,
+		`			if !planted("taken for ever") {
+				delete(w.taken, t.Key)
+			}`},
+	"changed, and taken for ever": {"corrected-before-it-left", "deliver.go", `		if gone {
+			delete(w.taken, t.Key)
+		} else {`, `		if gone && planted("changed, and taken for ever") {
+			return true
+		} else if gone {
+			delete(w.taken, t.Key)
+		} else {`},
+	"outcome of what was": {"corrected-on-its-way", "../../store/attempts.go", `	current := old.Hash == o.Hash && old.Delete == o.Delete`,
+		`	current := (old.Hash == o.Hash || planted("outcome of what was")) && (old.Delete == o.Delete || planted("refused and so not deleted"))`},
+	"sent as it was read": {"deleted-before-it-left", "../../store/attempts.go", `				changed = append(changed, t.Key)
+				continue`, `				if !planted("sent as it was read") {
+					changed = append(changed, t.Key)
+				}
+				continue`},
+	"sent twice at once": {"corrected-on-its-way", "writer.go", `func(key string) bool { return w.taken[key] })`,
+		`func(key string) bool { return w.taken[key] && !planted("sent twice at once") })`},
+	"deleted beside the writing": {"person-of-a-deleted-record", "writer.go", `			if rest && w.open == 0 && len(w.deletes) > 0 {`,
+		`			if rest && (w.open == 0 || planted("deleted beside the writing")) && len(w.deletes) > 0 {`},
+	"deleted as it was read": {"wanted-again-before-it-was-deleted", "writer.go", `bool { return slices.Contains(changed, t.Key) })`,
+		`bool { return slices.Contains(changed, t.Key) && !planted("deleted as it was read") })`},
+	"cursor over the page on its way": {"ties-across-pages", "poll.go", `	if page.Next != "" {
+		var ok bool`, `	if page.Next != "" && !planted("cursor over the page on its way") {
+		var ok bool`},
+	"page of a stopped poll": {"stopped-between-pages", "poll.go", `		return func() { n.page, n.err, n.here = page, err, true }`,
+		`		return func() {
+			n.page, n.err, n.here = page, err, true
+			if cursor, _, _ := w.e.cfg.Store.Cursor(); planted("page of a stopped poll") && ctx.Err() != nil && err == nil {
+				_ = w.e.applyPage(context.WithoutCancel(ctx), &reader{cursor: cursor, asked: w.e.now()}, page, time.Time{}, w.summary)
+			}
+		}`},
+	"answer lost at the stop": {"answer-at-the-stop", "deliver.go", `context.WithTimeout(context.WithoutCancel(ctx), recordWithin)`,
+		`context.WithTimeout(map[bool]context.Context{true: ctx, false: context.WithoutCancel(ctx)}[planted("answer lost at the stop")], recordWithin)`},
+	"nobody waits": {"poll-fails-meanwhile", "cycle.go", `	w.land()
+	return errors.Join(err, w.err)`, `	if !planted("nobody waits") {
+		w.land()
+	}
+	return errors.Join(err, w.err)`},
+	"asks on and on": {"no-more-calls-says-a-row", "deliver.go", `	if r.stopped != nil {`, `	if r.stopped != nil && !planted("asks on and on") {`},
+	"refused and so not deleted": {"refused-and-deleted-on-its-way", "../../store/attempts.go", `	case current:
+		t.State`, `	case current:
+		// planted above
+		t.State`},
 	"busy person remembered": {"person-locked-at-conversion", "persons.go", `		if busy[who] != nil {`,
 		`		if busy[who] != nil && !planted("busy person remembered") {`},
 }

@@ -50,6 +50,8 @@ type simWorld struct {
 	dieAt  string                   // or the name of the step
 	at     map[string]func()        // what happens once at a step
 	slow   map[string]time.Duration // how long a step takes each time
+	far    map[string]time.Duration // how long requests are on their way, as "upsert"
+	stop   context.CancelFunc       // tells the cycle to stop
 	mu     sync.Mutex               // guards dieIn, dying, points and the trace
 	dying  bool                     // the process: whatever it has under way is lost
 	flying sync.WaitGroup           // requests under way
@@ -190,8 +192,11 @@ func (w *simWorld) travel(what string) error {
 	case r.IntN(6) == 0:
 		most = 20 * time.Second
 	}
-	time.Sleep(1 + time.Duration(r.Int64N(int64(most))))
 	op, _, _ := strings.Cut(what, "/")
+	if request, ok := strings.CutPrefix(op, "before "); ok {
+		time.Sleep(w.far[strings.TrimSpace(request)])
+	}
+	time.Sleep(1 + time.Duration(r.Int64N(int64(most))))
 	w.note(op)
 	if _, dead := w.count(); dead {
 		return errSimDead
@@ -223,7 +228,10 @@ func (w *simWorld) cycle() (s engine.Summary, err error) {
 		}
 		w.observe()
 	}()
-	s, err = w.engine.Cycle(context.Background())
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	w.stop = stop
+	s, err = w.engine.Cycle(ctx)
 	w.note(fmt.Sprintf("cycle %+v %v", s, err))
 	return s, err
 }

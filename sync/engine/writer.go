@@ -220,7 +220,8 @@ func (w *writer) forgetSettled(due []*waiting) {
 	maps.DeleteFunc(w.fresh, func(who string, _ bool) bool { return settled(who) })
 }
 
-// removeAll deletes the records whose basis went. Nothing else is under way meanwhile.
+// removeAll deletes the records whose basis went, but for those that are wanted again since
+// they were read. Nothing else is under way meanwhile.
 func (w *writer) removeAll(ctx context.Context) {
 	gone := make([]store.Touchpoint, len(w.deletes))
 	for i, t := range w.deletes {
@@ -228,7 +229,12 @@ func (w *writer) removeAll(ctx context.Context) {
 		delete(w.taken, t.Key)
 	}
 	w.deletes = nil
-	if err := w.e.remove(ctx, gone); err != nil {
+	changed, err := w.e.cfg.Store.Begin(ctx, gone)
+	if err == nil {
+		gone = slices.DeleteFunc(gone, func(t store.Touchpoint) bool { return slices.Contains(changed, t.Key) })
+		err = w.e.remove(ctx, gone)
+	}
+	if err != nil {
 		w.fail(err)
 	}
 }
