@@ -1,48 +1,105 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 var benchSessions = flag.Int("sessions", 100_000, "sessions that BenchmarkImport reads; docs/performance.md has 1000000")
 
 // BenchmarkImport runs callpoint import as a process of its own, on a file that the cache
-// of the kernel holds: wall and CPU time, and the most anonymous memory it ever had.
+// of the kernel holds: wall and CPU time, and the most anonymous memory it ever had; and in
+// the same round has bbolt alone store the same sessions in the order of arrival, without
+// reading more of them than their keys. Medians of the rounds: -benchtime 3x.
 func BenchmarkImport(b *testing.B) {
 	file := sessionFile(b, *benchSessions)
+	n := float64(*benchSessions)
+	var alone, rate, ratio, cpu, anon []float64
 	for b.Loop() {
-		c := exec.Command(os.Args[0], "import", file)
-		c.Env = []string{
-			"CALLPOINT_UNDER_TEST=1", "CALLPOINT_STORE=" + filepath.Join(b.TempDir(), "callpoint.db"),
-			"SALESFORCE_DOMAIN=http://127.0.0.1:1", "SALESFORCE_CONSUMER_KEY=x", "SALESFORCE_CONSUMER_SECRET=x",
-		}
-		var said bytes.Buffer
-		c.Stdout, c.Stderr = &said, &said
-		began := time.Now()
-		if err := c.Start(); err != nil {
+		plain := n / bboltAlone(b, file).Seconds()
+		took, spent, most := runImport(b, file)
+		got := n / took.Seconds()
+		alone, rate, ratio = append(alone, plain), append(rate, got), append(ratio, got/plain)
+		cpu, anon = append(cpu, float64(spent.Microseconds())/n), append(anon, float64(most)/1e6)
+	}
+	b.ReportMetric(median(rate), "sessions/s")
+	b.ReportMetric(median(alone), "bbolt-sessions/s")
+	b.ReportMetric(median(ratio), "ratio")
+	b.ReportMetric(median(cpu), "cpu-µs/session")
+	b.ReportMetric(slices.Max(anon), "most-anon-MB")
+}
+
+// runImport says how long an import took, which CPU time, and its peak of anonymous memory.
+func runImport(b *testing.B, file string) (took, cpu time.Duration, most int64) {
+	b.Helper()
+	c := exec.Command(os.Args[0], "import", file)
+	c.Env = []string{
+		"CALLPOINT_UNDER_TEST=1", "CALLPOINT_STORE=" + filepath.Join(b.TempDir(), "callpoint.db"),
+		"SALESFORCE_DOMAIN=http://127.0.0.1:1", "SALESFORCE_CONSUMER_KEY=x", "SALESFORCE_CONSUMER_SECRET=x",
+	}
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	began := time.Now()
+	if err := c.Start(); err != nil {
+		b.Fatal(err)
+	}
+	ended, peak := make(chan struct{}), make(chan int64)
+	go watchAnonymous(c.Process.Pid, ended, peak)
+	err := c.Wait()
+	took = time.Since(began)
+	close(ended)
+	if err != nil {
+		b.Fatalf("%v: %s", err, &said)
+	}
+	return took, c.ProcessState.UserTime() + c.ProcessState.SystemTime(), <-peak
+}
+
+// bboltAlone stores the lines of a file under visitor and session, 5,000 to a transaction.
+func bboltAlone(b *testing.B, file string) time.Duration {
+	b.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	began := time.Now()
+	db, err := bbolt.Open(filepath.Join(b.TempDir(), "bbolt.db"), 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, InitialMmapSize: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	lines := bufio.NewScanner(f)
+	for more := true; more; {
+		err := db.Update(func(tx *bbolt.Tx) error {
+			bucket, err := tx.CreateBucketIfNotExists([]byte("sessions"))
+			for i := 0; i < 5000 && err == nil; i++ {
+				if more = lines.Scan(); !more {
+					return lines.Err()
+				}
+				// {"session_id":"A","bizible_id":"B", …: the 4th and the 8th part.
+				part := bytes.SplitN(lines.Bytes(), []byte(`"`), 9)
+				err = bucket.Put(slices.Concat(part[7], []byte{0}, part[3]), bytes.Clone(lines.Bytes()))
+			}
+			return err
+		})
+		if err != nil {
 			b.Fatal(err)
 		}
-		ended, most := make(chan struct{}), make(chan int64)
-		go watchAnonymous(c.Process.Pid, ended, most)
-		err := c.Wait()
-		took := time.Since(began)
-		close(ended)
-		if err != nil {
-			b.Fatalf("%v: %s", err, &said)
-		}
-		n := float64(*benchSessions)
-		b.ReportMetric(n/took.Seconds(), "sessions/s")
-		b.ReportMetric(float64((c.ProcessState.UserTime()+c.ProcessState.SystemTime()).Microseconds())/n, "cpu-µs/session")
-		b.ReportMetric(float64(<-most)/1e6, "anon-MB")
 	}
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(began)
 }
 
 // sessionFile has sessions of visitors in no order, some two of each.
