@@ -6,6 +6,8 @@ import (
 )
 
 // Summary says what one cycle did. Counts are of this cycle; Parked and Cursor stand.
+// Calls, Matched and Held count answers: where a visitor's calls come on two pages, the
+// first of them is answered for twice.
 type Summary struct {
 	TasksRead            int       `json:"tasks_read"`
 	TasksChanged         int       `json:"tasks_changed"`
