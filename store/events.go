@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"time"
 
@@ -197,16 +196,6 @@ func hasCalls(tx *txn, journey string) bool {
 func hasPrefix(tx *txn, bucket, prefix []byte) bool {
 	k, _ := tx.Bucket(bucket).Cursor().Seek(prefix)
 	return bytes.HasPrefix(k, prefix)
-}
-
-// markDirty gives the journey a new generation: a resolution of an older one is dropped.
-func markDirty(tx *txn, journey string) error {
-	b := tx.Bucket(bDirty)
-	gen, err := b.NextSequence()
-	if err != nil {
-		return err
-	}
-	return b.Put([]byte(journey), binary.BigEndian.AppendUint64(nil, gen))
 }
 
 // scan calls fn for the keys with a prefix, until it returns false.
