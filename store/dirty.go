@@ -158,7 +158,7 @@ func markDirty(tx *txn, journey string) error {
 	if err != nil {
 		return err
 	}
-	return b.Put([]byte(journey), binary.BigEndian.AppendUint64(nil, gen))
+	return b.Put([]byte(journey), generation(gen))
 }
 
 func generation(g uint64) []byte { return binary.BigEndian.AppendUint64(nil, g) }
