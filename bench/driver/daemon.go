@@ -201,18 +201,18 @@ func (d *driver) idle(o *org, store string) error {
 	if _, err := run(env, d.callpoint, "--sync-once"); err != nil {
 		return err
 	}
-	const interval, polls = time.Second, 20
-	p, _, err := d.startDaemon(o, store, "CALLPOINT_POLL_INTERVAL="+interval.String())
+	polls := max(5, int64(20*time.Second/d.poll))
+	p, _, err := d.startDaemon(o, store, "CALLPOINT_POLL_INTERVAL="+d.poll.String())
 	if err != nil {
 		return err
 	}
-	time.Sleep(interval / 2)
+	time.Sleep(d.poll / 2)
 	before, err := o.traffic()
 	if err != nil {
 		return err
 	}
 	cpu := p.cpu()
-	time.Sleep(polls * interval)
+	time.Sleep(time.Duration(polls) * d.poll)
 	after, err := o.traffic()
 	if err != nil {
 		return err
@@ -222,8 +222,8 @@ func (d *driver) idle(o *org, store string) error {
 		return err
 	}
 	t := after.since(before)
-	fmt.Printf("BenchmarkIdle/visitors=%d/calls=%d %d %d cpu-ns/poll %d anon-B %.2f api-calls/poll %d sent-B/poll %d received-B/poll\n",
-		d.size.Visitors, d.size.Calls, polls, cpu.Nanoseconds()/polls, rest, float64(t.APICalls)/polls, t.sent/polls, t.received/polls)
+	fmt.Printf("BenchmarkIdle/visitors=%d/calls=%d/poll=%s %d %d cpu-ns/poll %d anon-B %.2f api-calls/poll %d sent-B/poll %d received-B/poll\n",
+		d.size.Visitors, d.size.Calls, d.poll, polls, cpu.Nanoseconds()/polls, rest, float64(t.APICalls)/float64(polls), t.sent/polls, t.received/polls)
 	return nil
 }
 

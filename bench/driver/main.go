@@ -28,6 +28,7 @@ type driver struct {
 	callpoint, gopeer, jsforce string
 	size                       workload.Size
 	delays                     string // "" or the latency of a real org
+	poll                       time.Duration
 	only                       *regexp.Regexp
 	dir                        string
 	sessions                   string // the file
@@ -44,6 +45,7 @@ func main() {
 	flag.IntVar(&d.size.Visitors, "visitors", 50000, "visitors, with two sessions each on average")
 	flag.IntVar(&d.size.Calls, "calls", 20000, "calls, at most as many as visitors")
 	flag.StringVar(&d.delays, "delays", "", "latency of the org: `READ,WRITE`, such as 100ms,2s")
+	flag.DurationVar(&d.poll, "poll", time.Second, "how often the idle daemon polls; five polls at least are waited for")
 	count := flag.Int("count", 1, "how often to run everything")
 	only := flag.String("run", "", "run only workloads that match this `REGEXP`")
 	flag.Uint64Var(&d.seed, "seed", 1, "of the data")

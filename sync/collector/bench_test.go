@@ -1,11 +1,14 @@
 package collector
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"callpoint/mapping"
 )
 
 func realisticEvent(i int) string {
@@ -51,6 +54,20 @@ func BenchmarkReadNDJSON(b *testing.B) {
 			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 		})
 	}
+	// The limit: encoding/json on one core, which checks nothing.
+	b.Run("sessions-encoding-json", func(b *testing.B) {
+		text := repeat(n, realisticSession)
+		b.ReportAllocs()
+		for b.Loop() {
+			for d := json.NewDecoder(strings.NewReader(text)); d.More(); {
+				var v mapping.Visit
+				if err := d.Decode(&v); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
 }
 
 func BenchmarkIngest(b *testing.B) {
