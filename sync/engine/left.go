@@ -19,10 +19,19 @@ const (
 	sweepEvery = time.Hour
 )
 
+// leftSince is from when on Tasks outside the filter were not asked for yet: only the last
+// span of a poll does that.
+func (e *Engine) leftSince(r *reader) time.Time {
+	if since := r.seen.Add(-e.cfg.Overlap); since.Before(r.from) {
+		return since
+	}
+	return r.from
+}
+
 // leftQuery asks for Tasks outside the filter that changed.
 func (e *Engine) leftQuery(r *reader) string {
 	return fmt.Sprintf("SELECT %s FROM Task WHERE (NOT (%s)) AND CreatedDate >= %s AND SystemModstamp >= %s LIMIT %d",
-		strings.Join(e.cfg.Settings.TaskFields(), ", "), e.cfg.TaskFilter, salesforce.DateTime(r.cursor.Start), salesforce.DateTime(r.from), leftAtOnce)
+		strings.Join(e.cfg.Settings.TaskFields(), ", "), e.cfg.TaskFilter, salesforce.DateTime(r.cursor.Start), salesforce.DateTime(e.leftSince(r)), leftAtOnce)
 }
 
 // readLeft stores those of the Tasks outside the filter that are known as calls.
@@ -32,7 +41,7 @@ func (e *Engine) readLeft(ctx context.Context, r *reader, page salesforce.Page, 
 		case salesforce.StopCalls, salesforce.Canceled, salesforce.Retry:
 			return err
 		}
-		return e.sweepLater(ctx, r.from)
+		return e.sweepLater(ctx, e.leftSince(r))
 	}
 	ids := make([]string, len(page.Records))
 	for i, record := range page.Records {

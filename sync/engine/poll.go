@@ -98,7 +98,9 @@ func (e *Engine) readSpan(ctx context.Context, r *reader, w *writer) (more bool,
 	if err != nil {
 		return false, err
 	}
-	r.asked = e.hear(page.ServerTime, began)
+	if asked := e.hear(page.ServerTime, began); r.asked.IsZero() {
+		r.asked = asked // a row may have come late to any of the spans
+	}
 	for {
 		var next *nextPage
 		if page.Next != "" {

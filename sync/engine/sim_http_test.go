@@ -73,6 +73,8 @@ func (o *simOrg) once(ctx context.Context, op, object, method, path, token strin
 			return nil, nil, err
 		}
 	}
+	o.flying.Add(1)
+	defer o.flying.Done()
 	req := httptest.NewRequest(method, "https://sim.example"+path, bytes.NewReader(raw)).WithContext(ctx)
 	req.Header.Set("Content-Type", contentType)
 	if token != "" {

@@ -45,6 +45,13 @@ func (l *simLocks) take(parents map[string]bool) (release func()) {
 	}
 }
 
+// underWay is how many calls there are at present.
+func (l *simLocks) underWay() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calls
+}
+
 // parents are what the org locks for these records: each itself, its person by key, the
 // Lead and the Contact.
 func (o *simOrg) parents(batches []salesforce.Batch) map[string]bool {

@@ -25,6 +25,8 @@ type simOrg struct {
 	sent  func(line string)
 	locks simLocks
 
+	flying sync.WaitGroup // requests under way
+
 	mu    sync.Mutex
 	token string // guarded by mu
 }

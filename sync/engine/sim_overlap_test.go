@@ -100,28 +100,30 @@ var simOverlaps = map[string]func(*simWorld){
 		w.mustStand(ids[1])
 		w.mustBeAtRest()
 	},
-	// The stop comes with a page stored in part and the next one on its way.
+	// The stop comes before a page is stored, and the next one is here already. Many times,
+	// since a write that was told to stop may be done all the same.
 	"stopped-between-pages": func(w *simWorld) {
 		w.overlap = 0
 		w.restart()
 		w.cycle()
-		time.Sleep(time.Hour)
-		var ids []string
-		for i := range 6 {
-			ids = append(ids, w.call(fmt.Sprint("v", i), time.Now(), 0, nil))
-			time.Sleep(time.Second)
+		for range 20 {
+			time.Sleep(time.Hour)
+			var ids []string
+			for range 6 {
+				ids = append(ids, w.call(fmt.Sprint("v", len(w.tasks)), time.Now(), 0, nil))
+				time.Sleep(time.Second)
+			}
+			time.Sleep(time.Hour)
+			w.at = map[string]func(){"page-read": func() {
+				time.Sleep(time.Minute)
+				w.stop()
+			}}
+			w.cycle()
+			w.later(time.Minute)
+			w.mustStand(ids...)
 		}
-		time.Sleep(time.Hour)
-		w.at = map[string]func(){"page-read": func() {
-			time.Sleep(time.Minute) // the next one has come
-			w.stop()
-		}}
-		w.cycle()
-		w.later(time.Minute)
-		w.mustStand(ids...)
 	},
-	// The stop comes with the answer: what it says is not lost. Many times, since a write
-	// that was told to stop may be done all the same.
+	// The stop comes with the answer: what it says is not lost.
 	"answer-at-the-stop": func(w *simWorld) {
 		for i := range 20 {
 			w.call(fmt.Sprint("v", i), time.Now(), 0, nil)

@@ -100,6 +100,10 @@ var simPlants = map[string]simPlant{
 	if known {`},
 	"two writers with the same parent": {"few-people", "choose.go", `func(parent string) bool { return w.busy[parent] })`,
 		`func(parent string) bool { return w.busy[parent] && !planted("two writers with the same parent") })`},
+	"cursor behind the last span only": {"late-row-in-spans", "poll.go", `began); r.asked.IsZero() {`,
+		`began); r.asked.IsZero() || planted("cursor behind the last span only") {`},
+	"left asked for in the last span only": {"left-before-spans", "left.go", `since.Before(r.from) {`,
+		`since.Before(r.from) && !planted("left asked for in the last span only") {`},
 	"taken for ever": {"corrected-on-its-way", "deliver.go", `			delete(w.taken, t.Key) // what is due still is read anew`,
 		`			if !planted("taken for ever") {
 				delete(w.taken, t.Key)

@@ -178,6 +178,22 @@ var simScenarios = map[string]func(*simWorld){
 		w.later(20 * time.Minute)
 		w.mustStand(ids...)
 	},
+	// A long poll in spans: a row comes late to one of them, long before the poll ends.
+	"late-row-in-spans": func(w *simWorld) {
+		late := ""
+		w.spans(func() {}, func() { late = w.call("late", time.Now(), 9*time.Minute, nil) })
+		w.mustStand(late)
+	},
+	// A call leaves the filter, and the next poll is one in spans.
+	"left-before-spans": func(w *simWorld) {
+		w.settings.RetractDelete = true
+		w.restart()
+		id := w.call("v", time.Now(), 0, nil)
+		w.later(time.Hour)
+		w.mustStand(id)
+		w.spans(func() { w.edit(id, 0, map[string]any{"bizible2__BizibleId__c": nil, "CallType": "Outbound"}) }, func() {})
+		w.mustNotStand(id)
+	},
 	// Many calls of few people: what one call has under way no other may need.
 	"few-people": func(w *simWorld) {
 		w.batch = 4
@@ -221,6 +237,25 @@ func TestScenario(t *testing.T) {
 			})
 		})
 	}
+}
+
+// spans has two calls read in a poll of several spans, which rests after the second of
+// them. first acts in the first span, last a minute before the poll.
+func (w *simWorld) spans(first, last func()) {
+	w.cycle()
+	time.Sleep(5 * time.Minute)
+	w.call("a", time.Now(), 0, nil)
+	w.call("b", time.Now(), 0, nil)
+	first()
+	time.Sleep(35 * time.Minute)
+	last()
+	w.org.Fault(orgsim.Fault{Op: orgsim.OpQuery, Status: 400, Code: "OPERATION_TOO_LARGE", MinRows: 1})
+	w.at = map[string]func(){"page-stored": func() {
+		w.at = map[string]func(){"page-stored": func() { time.Sleep(20 * time.Minute) }}
+	}}
+	w.later(time.Minute)
+	w.later(time.Hour)
+	w.later(time.Hour)
 }
 
 // later lets time go by, and then runs a cycle.

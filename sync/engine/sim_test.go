@@ -67,8 +67,8 @@ func TestSimulationRepeats(t *testing.T) {
 }
 
 // simulate runs one seed to its end. What the seed decides beside the actors: the length, the
-// clocks, the sizes of pages and collections, the pause between cycles, and what becomes of
-// deleted calls.
+// clocks, the sizes of pages and collections, the pause between cycles, what becomes of
+// deleted calls, and of what a killed process had sent.
 func simulate(t *testing.T, seed uint64) *simWorld {
 	r := simRand(seed, 1000)
 	skew := time.Duration(r.IntN(600)-300) * time.Second
@@ -79,6 +79,7 @@ func simulate(t *testing.T, seed uint64) *simWorld {
 	w := newSimWorld(t, seed, cfg)
 	w.settings.RetractDelete = r.IntN(2) == 0
 	w.batch = simPick(r, 2, 5, 25)
+	w.sentOn = r.IntN(2) == 0
 	w.restart()
 	w.populate(seed)
 	end := time.Now().Add(time.Duration(6+r.IntN(20)) * time.Hour)

@@ -48,13 +48,14 @@ type simWorld struct {
 
 	dieIn  int                      // points of a cycle until the process dies; 0 is never
 	dieAt  string                   // or the name of the step
+	dieIf  func(step string) bool   // or what says so
+	sentOn bool                     // what a process has sent arrives, though it died
 	at     map[string]func()        // what happens once at a step
 	slow   map[string]time.Duration // how long a step takes each time
 	far    map[string]time.Duration // how long requests are on their way, as "upsert"
 	stop   context.CancelFunc       // tells the cycle to stop
 	mu     sync.Mutex               // guards dieIn, dying, points and the trace
 	dying  bool                     // the process: whatever it has under way is lost
-	flying sync.WaitGroup           // requests under way
 	died   int
 	points int // in this cycle
 	cycles int
@@ -149,8 +150,8 @@ func (w *simWorld) point(name string) {
 	if points > simEndless {
 		w.t.Fatalf("after %d steps a cycle has not ended; the last one is %q", points, name)
 	}
-	if name == w.dieAt {
-		w.dieAt = ""
+	if name == w.dieAt || w.dieIf != nil && w.dieIf(name) {
+		w.dieAt, w.dieIf = "", nil
 		panic(simCrash{})
 	}
 	time.Sleep(w.slow[name])
@@ -181,8 +182,6 @@ var errSimDead = fmt.Errorf("the process dies: %w", context.Canceled)
 
 // travel is the way of a request or its answer, and may be where the process dies.
 func (w *simWorld) travel(what string) error {
-	w.flying.Add(1)
-	defer w.flying.Done()
 	sum := sha256.Sum256([]byte(fmt.Sprint(time.Now().UnixNano(), what)))
 	r := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum[:]), 0))
 	most := 200 * time.Millisecond
@@ -198,7 +197,7 @@ func (w *simWorld) travel(what string) error {
 	}
 	time.Sleep(1 + time.Duration(r.Int64N(int64(most))))
 	w.note(op)
-	if _, dead := w.count(); dead {
+	if _, dead := w.count(); dead && !(w.sentOn && strings.HasPrefix(what, "before")) {
 		return errSimDead
 	}
 	return nil
@@ -216,7 +215,7 @@ func (w *simWorld) cycle() (s engine.Summary, err error) {
 			w.dying, w.dieIn = true, 0
 			w.mu.Unlock()
 			synctest.Wait() // what was just begun is on its way
-			w.flying.Wait()
+			w.wire.flying.Wait()
 			w.note("the process dies")
 			w.restart()
 			err = context.Canceled
