@@ -25,18 +25,9 @@ func (s *Store) enqueue(ctx context.Context, w *write) error {
 		return &RefusedError{http.StatusServiceUnavailable, ErrClosed}
 	default:
 	}
-	// One large write is let through when nothing else waits.
-	if waiting := s.waiting.Add(w.bytes); waiting > s.o.QueueBytes && waiting > w.bytes {
-		s.waiting.Add(-w.bytes)
-		return errBusy
-	}
 	defer s.waiting.Add(-w.bytes)
-	select {
-	case s.queue <- w:
-	case <-ctx.Done():
-		return ctx.Err()
-	default:
-		return errBusy
+	if err := s.line(ctx, w); err != nil {
+		return err
 	}
 	// Once queued, the outcome is awaited: giving up here would leave it unknown.
 	select {
@@ -49,6 +40,32 @@ func (s *Store) enqueue(ctx context.Context, w *write) error {
 		default:
 			return &RefusedError{http.StatusServiceUnavailable, ErrClosed}
 		}
+	}
+}
+
+// line puts w into the queue. What came from outside is refused where too much waits; the
+// daemon's own writes hold no rows, are few, and wait for their place.
+func (s *Store) line(ctx context.Context, w *write) error {
+	outside := w.bytes > 0
+	// One large write is let through when nothing else waits.
+	if waiting := s.waiting.Add(w.bytes); outside && waiting > s.o.QueueBytes && waiting > w.bytes {
+		return errBusy
+	}
+	if outside {
+		select {
+		case s.queue <- w:
+			return nil
+		default:
+			return errBusy
+		}
+	}
+	select {
+	case s.queue <- w:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.stop:
+		return &RefusedError{http.StatusServiceUnavailable, ErrClosed}
 	}
 }
 

@@ -128,8 +128,14 @@ func TestQueueIsBounded(t *testing.T) {
 	if _, err := s.Add(t.Context(), []mapping.Event{event("a", 3)}, nil); !errors.As(err, &busy) || busy.Status != http.StatusTooManyRequests {
 		t.Errorf("too many writes: %v, want 429", err)
 	}
+	brief, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.SetState(brief, "mine", 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a write of the daemon's own is not refused, but waits as long as it may: %v", err)
+	}
+	go func() { results <- s.SetState(t.Context(), "mine", 2) }() // it waits for its place
 	release()
-	for range 2 {
+	for range 3 {
 		if err := <-results; err != nil {
 			t.Errorf("one that waited: %v", err)
 		}
