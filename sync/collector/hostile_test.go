@@ -76,6 +76,13 @@ var hostile = []struct {
 	{"zstd that is none", "this is no zstd", "", "zstd", 400},
 	{"zstd cut short", zstded(strings.Repeat(view()+"\n", 100))[:40], "", "zstd", 400},
 	{"zstd with an enormous window", "\x28\xb5\x2f\xfd\x00\xa0\x00\x00\x00", "", "zstd", 400},
+	{"200,000 empty gzip members", strings.Repeat(gzipped(""), 200000), "", "gzip", 400},
+	{"a bomb of many gzip members", strings.Repeat(gzipped(strings.Repeat(" ", 1<<20)), 40), "", "gzip", 413},
+	{"a gzip member with an endless name", "\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\xff" + strings.Repeat("a", 1<<20), "", "gzip", 400},
+	{"200,000 empty zstd frames", strings.Repeat(zstded(""), 200000), "", "zstd", 400},
+	{"a bomb of many zstd frames", strings.Repeat(zstded(strings.Repeat(" ", 1<<20)), 40), "", "zstd", 413},
+	{"a zstd frame to skip, of 4 GiB", "\x50\x2a\x4d\x18\xff\xff\xff\xff" + strings.Repeat("a", 1<<20), "", "zstd", 400},
+	{"zstd inside gzip", gzipped(zstded(view())), "", "gzip", 400},
 	{"gzip inside gzip", gzipped(gzipped(view())), "", "gzip", 400},
 	{"gzip, gzip", gzipped(gzipped(view())), "", "gzip, gzip", 415},
 	{"brotli", view(), "", "br", 415},
@@ -151,59 +158,6 @@ func TestHostileBodies(t *testing.T) {
 	if n := runtime.NumGoroutine(); n > goroutines+10 {
 		t.Errorf("%d goroutines, %d before", n, goroutines)
 	}
-}
-
-// A bomb must cost no more memory than one record and its window.
-func TestBombMemory(t *testing.T) {
-	// Lines of which nothing is kept, so that what is left is the cost of reading.
-	junk := strings.Repeat(`{"x":"`+strings.Repeat("a", 1000)+`"}`+"\n", 31<<20/1010)
-	c, err := New(Config{Store: newMemory(), Now: func() time.Time { return noon }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, z := range map[string]struct{ body, encoding string }{
-		"gzip": {gzipped(junk), "gzip"}, "zstd": {zstded(junk), "zstd"}, "one record": {bomb(gzipped), "gzip"},
-	} {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		peak := &peakReader{r: strings.NewReader(z.body)}
-		r := httptest.NewRequest("POST", "/v1/events", peak)
-		r.Header.Set("Content-Type", "application/x-ndjson")
-		r.Header.Set("Content-Encoding", z.encoding)
-		w := httptest.NewRecorder()
-		mux := http.NewServeMux()
-		c.Routes(mux)
-		mux.ServeHTTP(w, r)
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
-			t.Errorf("%s: %d MiB stay", name, grown>>20)
-		}
-		if live := int64(peak.max) - int64(before.HeapAlloc); live > 32<<20 {
-			t.Errorf("%s: %d MiB live while reading", name, live>>20)
-		}
-		if w.Code >= 500 {
-			t.Errorf("%s: %d", name, w.Code)
-		}
-	}
-}
-
-// peakReader notes the live heap at a few points while it is read.
-type peakReader struct {
-	r   io.Reader
-	n   int
-	max uint64
-}
-
-func (p *peakReader) Read(b []byte) (int, error) {
-	if p.n++; p.n%8 == 1 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		p.max = max(p.max, m.HeapAlloc)
-	}
-	return p.r.Read(b[:min(len(b), 1024)])
 }
 
 // A body that breaks off on the way leaves nothing behind.

@@ -62,7 +62,8 @@ type website struct {
 	arrived chan struct{} // one for each answer of /m/*
 }
 
-// newWebsite serves html at every path of the site. TAG in it becomes the script's address.
+// newWebsite serves html at every path of the site. TAG in it becomes the script's address,
+// ORIGIN the collector's.
 func newWebsite(t *testing.T, html string) *website {
 	w := &website{site: serve(t, func(c *Config) { c.Now = time.Now }), arrived: make(chan struct{}, 100)}
 	collector := w.srv.Config.Handler
@@ -87,7 +88,7 @@ func newWebsite(t *testing.T, html string) *website {
 			function cookie() { document.cookie = '_biz_uid=7059E81415f34f7bbaf40fe32fdcba21; path=/'; }
 			window.addEventListener('load', function () { later(25000, function () {
 				document.documentElement.setAttribute('data-errors', errors.join('; ') || 'none'); }); });
-			</script>`+html, "TAG", w.srv.URL+"/callpoint.js"))
+			</script>`+strings.ReplaceAll(html, "ORIGIN", w.srv.URL), "TAG", w.srv.URL+"/callpoint.js"))
 	}))
 	t.Cleanup(w.pages.Close)
 	return w
@@ -238,6 +239,15 @@ func TestScriptInABrowser(t *testing.T) {
 			<script>later(100, function () { callpoint.consent(true); })</script>`, "/a", []string{"view /a from -"}},
 		{"without beacons", `<script>cookie(); navigator.sendBeacon = function () { throw new Error('no'); };</script><script src="TAG"></script>`, "/a", []string{"view /a from -"}},
 		{"without beacons and fetch", `<script>cookie(); navigator.sendBeacon = undefined; window.fetch = undefined;</script><script src="TAG"></script>`, "/a", []string{"view /a from -"}},
+		{"a beacon that the browser does not take", `<script>cookie(); navigator.sendBeacon = function () { return false; };</script><script src="TAG"></script>`, "/a", []string{"view /a from -"}},
+		{"a policy as the guide says", `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' ORIGIN; connect-src ORIGIN">` + tagged, "/a", []string{"view /a from -"}},
+		{"the same for images", `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' ORIGIN; img-src ORIGIN">
+			<script>cookie(); navigator.sendBeacon = undefined; window.fetch = undefined;</script><script src="TAG"></script>`, "/a", []string{"view /a from -"}},
+		{"a policy that forbids sending", `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' ORIGIN">` + tagged, "/a", nil},
+		{"Trusted Types", `<meta http-equiv="Content-Security-Policy" content="require-trusted-types-for 'script'">` + tagged, "/a", []string{"view /a from -"}},
+		{"the page is left before the cookie is looked for again", `<script src="TAG"></script><script>
+			if (location.pathname === '/a') later(100, function () { cookie(); location.href = '/b'; });</script>`, "/a",
+			[]string{"view /a from -", "view /b from /a"}},
 		{"a hostile page", `<script>cookie(); document.cookie = '_biz_uid=%zz; path=/'; delete history.pushState;
 			Object.defineProperty(window, 'localStorage', { get: function () { throw new Error('blocked'); } });</script><script src="TAG"></script>
 			<script>later(100, function () { callpoint.consent(true); callpoint.view(); callpoint.form(); });</script>`, "/a", nil},
