@@ -18,10 +18,16 @@ import (
 func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	s.copying.Lock()
 	defer s.copying.Unlock()
-	erased, err := s.erased()
+	mark, _, err := s.eraseStrays(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
+	return s.compact(ctx, mark)
+}
+
+// compact takes the bytes of visitors erased up to mark out of the file, too. The caller
+// holds s.copying.
+func (s *Store) compact(ctx context.Context, mark time.Time) (before, after int64, err error) {
 	if before, _, err = s.Size(); err != nil {
 		return 0, 0, err
 	}
@@ -48,7 +54,7 @@ func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	if err != nil {
 		return before, before, fmt.Errorf("compact %s: %w", s.path, err)
 	}
-	if err := s.erasureDone(ctx, erased); err != nil {
+	if err := s.erasureDone(ctx, mark); err != nil {
 		return before, before, err
 	}
 	after, _, err = s.Size()
@@ -64,7 +70,7 @@ const (
 // CompactionPays reports whether Compact would give back much space, or has yet to take
 // erased data out of the file.
 func (s *Store) CompactionPays() (bool, error) {
-	if erased, err := s.erased(); err != nil || !erased.IsZero() {
+	if pending, err := s.ErasurePending(); err != nil || pending {
 		return true, err
 	}
 	file, used, err := s.Size()

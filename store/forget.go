@@ -34,8 +34,8 @@ type tombstone struct {
 // Forget erases a visitor: events, visits, the id and the session in its calls, the
 // values of its touchpoints. What stands in Salesforce stays there, and is not touched
 // again. A salted hash keeps the visitor out from now on. Then the file is compacted, so
-// that no byte of it is left. If that fails the error says so, and it is done with the
-// next compaction.
+// that no byte of it is left. If that fails the error says so; that, and what a kill cut
+// off, is done by the next compaction.
 func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Erased, err error) {
 	if visitor == "" || visitor[0] == 1 {
 		return e, errors.New("no visitor")
@@ -49,15 +49,17 @@ func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Er
 	if err != nil {
 		return e, err
 	}
-	strays, err := s.eraseStrays(ctx, visitor)
+	if e.Backups, err = s.Backups(); err != nil {
+		return e, err
+	}
+	s.copying.Lock()
+	defer s.copying.Unlock()
+	mark, strays, err := s.eraseStrays(ctx)
 	if err != nil {
 		return e, err
 	}
 	e.Touchpoints += strays
-	if e.Backups, err = s.Backups(); err != nil {
-		return e, err
-	}
-	_, _, err = s.Compact(ctx)
+	_, _, err = s.compact(ctx, mark)
 	return e, err
 }
 
@@ -169,33 +171,45 @@ func freeze(tx *txn, t Touchpoint) error {
 	return storeTouchpoint(tx, &kept)
 }
 
-// eraseStrays erases the visitor from touchpoints whose Task has come to name somebody
-// else: they say what they said until they are resolved anew, or deleted. No more of them
-// can come up by now. It looks at every touchpoint, as compaction does.
-func (s *Store) eraseStrays(ctx context.Context, visitor string) (n int, err error) {
+// eraseStrays erases forgotten visitors from touchpoints whose Task has come to name
+// somebody else: they say what they said until they are resolved anew, or deleted. No more
+// of them can come up by now. It looks at every touchpoint, as compaction does, unless
+// there was no erasure since the last one; mark is what that sees to.
+func (s *Store) eraseStrays(ctx context.Context) (mark time.Time, n int, err error) {
+	if mark, err = s.erased(); err != nil || mark.IsZero() {
+		return mark, 0, err
+	}
 	var keys []string
 	err = s.EachTouchpoint(func(t Touchpoint) error {
-		if t.Journey == visitor {
+		gone, err := s.IsForgotten(t.Journey)
+		if gone {
 			keys = append(keys, t.Key)
 		}
-		return nil
+		return err
 	})
 	if err != nil || len(keys) == 0 {
-		return 0, err
+		return mark, 0, err
 	}
 	err = s.update(ctx, func(tx *txn) error {
+		n = 0
 		for _, key := range keys {
-			t, ok, err := loadTouchpoint(tx, []byte(key))
-			if err == nil && ok && t.Journey == visitor {
-				err = eraseStray(tx, &t)
-			}
+			t, _, err := loadTouchpoint(tx, []byte(key))
 			if err != nil {
 				return err
 			}
+			if gone, err := isForgotten(tx, t.Journey); err != nil {
+				return err
+			} else if !gone {
+				continue // resolved anew, or deleted, in between
+			}
+			if err := eraseStray(tx, &t); err != nil {
+				return err
+			}
+			n++
 		}
 		return nil
 	})
-	return len(keys), err
+	return mark, n, err
 }
 
 // eraseStray leaves nothing of a touchpoint to send. One that is to be deleted still is.
@@ -270,6 +284,12 @@ func (s *Store) IsForgotten(visitor string) (gone bool, err error) {
 		return err
 	})
 	return gone, err
+}
+
+// ErasurePending reports whether the file may still hold bytes of an erased visitor.
+func (s *Store) ErasurePending() (bool, error) {
+	mark, err := s.erased()
+	return !mark.IsZero(), err
 }
 
 // erased is when a visitor was erased whose bytes the file may still hold; zero: none.

@@ -23,7 +23,8 @@ func (p *program) forgetCommand() *cobra.Command {
 BizibleId and the session in the visitor's calls, the values of their touchpoints. Then
 the store is compacted, so that no byte of it is left in the file. A salted hash of the
 id stays: what arrives under it later is dropped, and its Tasks count as calls without a
-BizibleId. Records in Salesforce stay as they are; callpoint changes them no more.
+BizibleId. Records in Salesforce stay as they are; callpoint changes them no more. If it
+is cut off, the next start of callpoint ends it.
 
 Backups of the store are not changed: those that callpoint made are named.`,
 		Example: "  callpoint forget dde5687119cc4928fbf94393ed9f5c35",

@@ -29,16 +29,21 @@ func (a *app) maintain(ctx context.Context) {
 	}
 }
 
-// maintainIfDue prunes and compacts if that was an hour ago. What fails is tried again
-// next time: the store works without.
+// maintainIfDue prunes and compacts if that was an hour ago, or if an erasure was cut off.
+// What fails is tried again next time: the store works without.
 func (a *app) maintainIfDue(ctx context.Context) {
 	var last time.Time
 	if _, err := a.store.State("maintained", &last); err != nil {
 		a.log.Warn("store not maintained", "err", err)
 		return
 	}
+	cutOff, err := a.store.ErasurePending()
+	if err != nil {
+		a.log.Warn("store not maintained", "err", err)
+		return
+	}
 	now := time.Now().UTC()
-	if age := now.Sub(last); age >= 0 && age < maintenance {
+	if age := now.Sub(last); age >= 0 && age < maintenance && !cutOff {
 		return
 	}
 	if err := a.maintainNow(ctx, now); err != nil && ctx.Err() == nil {

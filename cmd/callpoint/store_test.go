@@ -252,6 +252,25 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// What a kill cut off of an erasure is done by the next start, however lately the store was
+// maintained.
+func TestNextRunEndsAnErasure(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.syncOnce()
+	b.inStore(func(s *store.Store) {
+		if err := s.SetState(t.Context(), "erased", time.Now().UTC()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	b.syncOnce()
+	b.inStore(func(s *store.Store) {
+		if pending, err := s.ErasurePending(); pending || err != nil {
+			t.Errorf("after a run the erasure is pending: %v, error %v", pending, err)
+		}
+	})
+}
+
 // session sends one finished session.
 func (d *running) session(visitor string, at time.Time, landing string) {
 	d.b.t.Helper()

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"callpoint/mapping"
+)
+
+// An erasure that a kill cuts off after its first transaction, while a touchpoint of a call
+// that has come to name somebody else still says what it said, is ended by the next
+// compaction, which knows the visitor by the salted hash alone.
+func TestCompactEndsAnErasureThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	const trace = "erased-content"
+	d := newDesk(t)
+	d.want(trace)
+	d.send()
+	d.must2(d.s.ApplyTasks(t.Context(), []Call{{Call: mapping.Call{TaskID: deskTask, Visitor: "b", At: goldenAt}, Hash: "2"}}, Cursor{}))
+	var e Erased
+	d.must(d.s.update(t.Context(), func(tx *txn) error { return forget(tx, "a", []byte("salt"), d.now, &e) }))
+	killed, err := os.ReadFile(d.s.Path())
+	d.must(err)
+	if !bytes.Contains(killed, []byte(trace)) {
+		t.Fatal("the file does not hold the content before: the test tests nothing")
+	}
+	path := filepath.Join(t.TempDir(), "killed.db")
+	d.must(os.WriteFile(path, killed, 0o600))
+	d.s = openAt(t, path, Options{})
+	pending, err := d.s.ErasurePending()
+	if pays, errPays := d.s.CompactionPays(); !pending || !pays || err != nil || errPays != nil {
+		t.Fatalf("after the kill: pending %v, compaction pays %v, errors %v %v", pending, pays, err, errPays)
+	}
+	if _, _, err := d.s.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(path); err != nil || bytes.Contains(after, []byte(trace)) {
+		t.Error("the file still holds the visitor's content", err)
+	}
+	if pending, err := d.s.ErasurePending(); pending || err != nil {
+		t.Errorf("after the compaction: pending %v, error %v", pending, err)
+	}
+	if _, tp, err := d.s.Call(deskTask); err != nil || tp == nil || tp.RecordID != "a00" || tp.Journey == "a" {
+		t.Errorf("the touchpoint of the record that stands: %+v, error %v", tp, err)
+	}
+}
