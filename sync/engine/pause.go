@@ -39,14 +39,15 @@ type Pause struct {
 	For     time.Duration `json:"for"`   // how long the last wait is
 }
 
-// A PausedError is the end of a cycle that left touchpoints because of a Pause.
+// A PausedError is the end of a cycle that left touchpoints because of a Pause. It gets into
+// logs, so it leaves out Salesforce's words: a trigger's may hold values of the record.
 type PausedError struct{ Pauses []Pause }
 
 func (e *PausedError) Error() string {
 	var all []string
 	for _, p := range e.Pauses {
-		all = append(all, fmt.Sprintf("Salesforce refuses every record of %s (%s: %s); one is tried again at %s",
-			p.Object, p.Code, p.Message, p.Until.UTC().Format("2006-01-02 15:04 UTC")))
+		all = append(all, fmt.Sprintf("Salesforce refuses every record of %s (%s; callpoint parked has its words); one is tried again at %s",
+			p.Object, p.Code, p.Until.UTC().Format("2006-01-02 15:04 UTC")))
 	}
 	return strings.Join(all, "; ")
 }
@@ -95,8 +96,8 @@ func (e *Engine) pauseObject(ctx context.Context, object string, cause *salesfor
 	}
 	p.Code, p.Message, p.Cure, p.Until = cause.Code, cause.Message, salesforce.Cure(cause), now.Add(p.For)
 	if p.Since.Equal(now) {
-		e.cfg.Log.Error("Salesforce refuses every record of an object: it is paused", "object", object, "code", p.Code,
-			"message", p.Message, "cure", p.Cure, "next_try", p.Until)
+		e.cfg.Log.Error("Salesforce refuses every record of an object: it is paused, and callpoint parked has its words",
+			"object", object, "code", p.Code, "fields", cause.Fields, "cure", p.Cure, "next_try", p.Until)
 	}
 	e.forgetSchema() // its description may be out of date
 	return e.setPauses(ctx, func(all map[string]Pause) { all[object] = p })

@@ -133,7 +133,8 @@ func (e *Engine) followConversions(ctx context.Context, records []map[string]any
 				who, _ := some[i][personContact].(string)
 				busy[who] = r.Err
 			} else if r.Err != nil { // the touchpoint can be linked all the same
-				e.cfg.Log.Warn("the Contact of a converted Lead's person was not set", "person", some[i]["Id"], "err", r.Err)
+				e.cfg.Log.Warn("the Contact of a converted Lead's person was not set", "person", some[i]["Id"],
+					"code", r.Err.Code, "fields", r.Err.Fields, "cure", salesforce.Cure(r.Err))
 			}
 		}
 	}

@@ -121,8 +121,8 @@ func (e *Engine) refuseReason(r *store.Reason, err *salesforce.Error) {
 	}
 	r.Attempts, r.Next, r.Code, r.Message = r.Attempts+1, e.now().Add(wait), err.Code, err.Message
 	if err.Code != e.reasonRefused {
-		e.cfg.Log.Warn("Salesforce refuses the reason on a Task: it is tried again", "task", r.TaskID, "code", err.Code,
-			"message", err.Message, "cure", salesforce.Cure(err), "next_try", r.Next)
+		e.cfg.Log.Warn("Salesforce refuses the reason on a Task: it is tried again, and callpoint explain has its words",
+			"task", r.TaskID, "code", err.Code, "fields", err.Fields, "cure", salesforce.Cure(err), "next_try", r.Next)
 		e.reasonRefused = err.Code
 	}
 }
