@@ -15,7 +15,7 @@ const (
 	writableEvery = time.Second
 	backlogEvery  = 5 * time.Second
 	probeEvery    = 30 * time.Second
-	rateEvery     = time.Minute
+	rateEvery     = time.Hour // and whenever calls were answered
 	// staleAfter is when facts are so old that the store must be stuck.
 	staleAfter = 90 * time.Second
 )
