@@ -144,7 +144,7 @@ func (r *raw) parseGeo(p *scanner) error {
 		if p.word("null") {
 			return nil
 		}
-		return reject("geo", badValue, "not an object")
+		return p.wrong("geo", "not an object")
 	}
 	return p.object(2, func(key string) error {
 		switch key {
@@ -159,6 +159,14 @@ func (r *raw) parseGeo(p *scanner) error {
 	})
 }
 
+// wrong rejects a value of another kind, or says that there is none because the text ends.
+func (p *scanner) wrong(key, what string) error {
+	if p.i >= len(p.s) {
+		return p.unexpected()
+	}
+	return reject(key, badValue, what)
+}
+
 func (p *scanner) stringInto(key string, to *string) (err error) {
 	if p.next() == '"' {
 		*to, err = p.str()
@@ -167,7 +175,7 @@ func (p *scanner) stringInto(key string, to *string) (err error) {
 	if p.word("null") {
 		return nil
 	}
-	return reject(key, badValue, "not a string")
+	return p.wrong(key, "not a string")
 }
 
 func (p *scanner) boolInto(key string, to *string) error {
@@ -180,7 +188,7 @@ func (p *scanner) boolInto(key string, to *string) error {
 	if p.word("null") {
 		return nil
 	}
-	return reject(key, badValue, "neither true nor false")
+	return p.wrong(key, "neither true nor false")
 }
 
 func (p *scanner) numberInto(key string, to *string) (err error) {
@@ -191,5 +199,5 @@ func (p *scanner) numberInto(key string, to *string) (err error) {
 	if p.word("null") {
 		return nil
 	}
-	return reject(key, badValue, "not a number")
+	return p.wrong(key, "not a number")
 }
