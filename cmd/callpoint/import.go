@@ -47,9 +47,13 @@ type imported struct {
 }
 
 func (i imported) String() string {
-	rate := float64(i.Events+i.Sessions) / max(i.Seconds, 0.001)
-	return fmt.Sprintf("%d events and %d sessions in %d lines: %d new, %d known already; %d of bots, %d rejected; %.1f s, %.0f a second",
-		i.Events, i.Sessions, i.Lines, i.Accepted, i.Repeated, i.Bots, i.Rejected, i.Seconds, rate)
+	read := i.Events + i.Sessions
+	text := fmt.Sprintf("%d events and %d sessions in %d lines: %d new, %d known already; %d of bots, %d rejected; %.1f s, %.0f a second",
+		i.Events, i.Sessions, i.Lines, i.Accepted, i.Repeated, i.Bots, i.Rejected, i.Seconds, float64(read)/max(i.Seconds, 0.001))
+	if lost := read - i.Accepted - i.Repeated; lost > 0 { // it was stopped
+		text += fmt.Sprintf("; %d not stored: start it again with the same files", lost)
+	}
+	return text
 }
 
 func (p *program) importFiles(ctx context.Context, names []string) error {

@@ -112,6 +112,21 @@ func TestImportReadsEveryKindOfFile(t *testing.T) {
 	}
 }
 
+// What a full store did not take is counted, and is taken when there is room.
+func TestImportSaysWhatWasNotStored(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	file := tempFile(t, "many.ndjson", importLines(80000))
+	small := b.command(t.Context(), "import", file)
+	small.Env = append(small.Env, "CALLPOINT_STORE_MAX_SIZE=16MiB")
+	if out, err := small.CombinedOutput(); err == nil || !strings.Contains(string(out), " not stored: start it again with the same files") {
+		t.Errorf("full: %v\n%s", err, out)
+	}
+	if out, _, code := b.run("import", file); code != exitDone || strings.Contains(out, "not stored") {
+		t.Errorf("with room: exit %d\n%s", code, out)
+	}
+}
+
 // A killed import goes on where it was: after a batch whose place was noted nothing is
 // read twice, and after one whose place was not noted nothing is stored twice.
 func TestImportResumesAfterAKill(t *testing.T) {
