@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,12 +24,12 @@ func (p *program) dryRun(ctx context.Context, a *app, s engine.Summary) error {
 		}{s, preview})
 	}
 	for _, r := range preview.Records {
-		fmt.Fprintf(p.stdout, "%-6s %s\n", r.Action, r.Key)
+		fmt.Fprintf(p.stdout, "%-6s %s\n", r.Action, cmp.Or(r.Key, r.TaskID))
 		p.printFields(r.Fields)
 	}
 	fmt.Fprintln(p.stdout, s)
-	_, err = fmt.Fprintf(p.stdout, "Dry run, nothing was written: %d touchpoints would be created, %d changed, %d deleted, %d stand as they should; %d persons would be created.\n",
-		preview.Create, preview.Change, preview.Delete, preview.Leave, preview.Persons)
+	_, err = fmt.Fprintf(p.stdout, "Dry run, nothing was written: %d touchpoints would be created, %d changed, %d deleted, %d stand as they should; %d persons would be created; %d Tasks would get a reason.\n",
+		preview.Create, preview.Change, preview.Delete, preview.Leave, preview.Persons, preview.Reasons)
 	return err
 }
 

@@ -28,7 +28,8 @@ keys, after showing how many there are: touchpoints, and persons to which no oth
 touchpoint belongs. Nothing else is touched. They stay away, whatever becomes of their
 calls, until retract --undo; new calls are written as ever: stop the daemon, or set
 CALLPOINT_DRY_RUN=true, to end that. Salesforce keeps deleted records in its recycle bin
-for 15 days.`,
+for 15 days. What CALLPOINT_REASON_FIELD=Task.FIELD wrote on Tasks stays: it is your field,
+and a mass update clears it.`,
 		Example: "  callpoint retract\n  callpoint retract --since 24h --yes\n  callpoint retract --undo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -16,6 +16,7 @@ const (
 	WouldChange = "change"
 	WouldDelete = "delete"
 	WouldLeave  = "leave" // it stands as it should
+	WouldTell   = "tell"  // a Task gets the reason of its call
 )
 
 // previewAtOnce is how many records are compared at a time: one call looks them up.
@@ -24,7 +25,7 @@ const previewAtOnce = collectionsPerCall * idsPerQuery
 // A PreviewRecord is what would become of one record.
 type PreviewRecord struct {
 	Action string                 `json:"action"`
-	Key    string                 `json:"key"`
+	Key    string                 `json:"key,omitempty"` // of a touchpoint
 	TaskID string                 `json:"task_id,omitempty"`
 	Fields map[string]FieldChange `json:"fields,omitempty"`
 }
@@ -36,6 +37,7 @@ type Preview struct {
 	Delete  int             `json:"delete"`
 	Leave   int             `json:"leave"`
 	Persons int             `json:"persons"` // to be created
+	Reasons int             `json:"reasons"` // to be written on Tasks
 	Records []PreviewRecord `json:"records"`
 }
 
@@ -55,9 +57,27 @@ func (e *Engine) Preview(ctx context.Context) (p Preview, err error) {
 				return fmt.Errorf("dry run: %w", err)
 			}
 		}
-		return nil
+		return e.previewReasons(&p)
 	})
 	return p, err
+}
+
+// previewReasons lists the Tasks that would be told. What they say now is what callpoint
+// wrote last: they are not read again.
+func (e *Engine) previewReasons(p *Preview) error {
+	if e.reasonField == "" {
+		return nil
+	}
+	due, err := e.cfg.Store.DueReasons(e.now(), 1<<30)
+	for _, r := range due {
+		change := FieldChange{To: r.Want}
+		if r.Written != "" {
+			change.From = r.Written
+		}
+		p.Records = append(p.Records, PreviewRecord{Action: WouldTell, TaskID: r.TaskID, Fields: map[string]FieldChange{taskObject + "." + r.Field: change}})
+	}
+	p.Reasons = len(due)
+	return err
 }
 
 func (e *Engine) preview(ctx context.Context, due []store.Touchpoint, p *Preview) error {

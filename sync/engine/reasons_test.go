@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,13 +210,21 @@ func TestReasonsSplit(t *testing.T) {
 	r.says(tasks[19], "unknown_visitor")
 }
 
-// A dry run edits no Task.
+// A dry run edits no Task, and says what it would write.
 func TestDryRunWritesNoReason(t *testing.T) {
 	t.Parallel()
 	r := newTelling(t, orgsim.Config{}, func(ec *engine.Config, _ *salesforce.Config) { ec.DryRun = true })
 	task := r.seen(1, nil)[0]
 	r.cycle()
 	r.says(task, nil)
+	p, err := r.engine.Preview(t.Context())
+	if err != nil || p.Reasons != 1 {
+		t.Fatalf("%+v %v", p, err)
+	}
+	i := slices.IndexFunc(p.Records, func(r engine.PreviewRecord) bool { return r.Action == engine.WouldTell })
+	if i < 0 || p.Records[i].TaskID != task || p.Records[i].Fields["Task."+why] != (engine.FieldChange{To: "unknown_visitor"}) {
+		t.Errorf("%+v", p.Records)
+	}
 }
 
 // Another field starts anew.
