@@ -285,3 +285,21 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%d series before, %d after: none may appear late", a, b)
 	}
 }
+
+// A page that is being made shows the cycles as they were when it began.
+func TestCyclesThatWereReadStay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.Cycle(engine.Report{At: b.now})
+	for range 2 * keptCycles {
+		read, was := b.history, b.history.Cycles[0].At
+		b.now = b.now.Add(time.Minute)
+		b.Cycle(engine.Report{At: b.now})
+		if at := read.Cycles[0].At; !at.Equal(was) {
+			t.Fatalf("a cycle of %s became one of %s", was, at)
+		}
+	}
+	if n := len(b.history.Cycles); n != keptCycles {
+		t.Errorf("%d cycles are kept", n)
+	}
+}

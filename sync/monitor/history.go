@@ -45,8 +45,8 @@ func (s *Server) Cycle(r engine.Report) {
 	}
 	s.mu.Lock()
 	h := &s.history
-	h.Cycles = slices.Insert(h.Cycles, 0, c)
-	h.Cycles = h.Cycles[:min(len(h.Cycles), keptCycles)]
+	// Always a new list: who took a copy of the history reads the old one without the lock.
+	h.Cycles = slices.Concat([]Cycle{c}, h.Cycles[:min(len(h.Cycles), keptCycles-1)])
 	if r.Err == nil {
 		h.Success = c.At
 	}
@@ -69,7 +69,6 @@ func (s *Server) Cycle(r engine.Report) {
 func (s *Server) Save(ctx context.Context) error {
 	s.mu.Lock()
 	h := s.history
-	h.Cycles = slices.Clone(h.Cycles)
 	s.mu.Unlock()
 	return s.cfg.Store.SetState(ctx, historyState, h)
 }
