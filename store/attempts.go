@@ -9,17 +9,13 @@ import (
 // Due gives up to limit touchpoints whose time to be sent has come, oldest first.
 func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
 	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bDue).Cursor()
-		for k, _ := c.First(); k != nil && len(due) < limit && !keyTime(k).After(now); k, _ = c.Next() {
-			t, ok, err := readTouchpoint(tx, k[8:])
-			if err != nil {
-				return err
-			}
-			if ok {
+		return eachDueKey(tx, now, func(key []byte) (bool, error) {
+			t, ok, err := readTouchpoint(tx, key)
+			if ok && err == nil {
 				due = append(due, t)
 			}
-		}
-		return nil
+			return len(due) < limit, err
+		})
 	})
 	return due, err
 }
@@ -27,15 +23,25 @@ func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
 // DueKeys is Due without reading what is due, and passes over what skip names.
 func (s *Store) DueKeys(now time.Time, limit int, skip func(key string) bool) (keys []string, err error) {
 	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bDue).Cursor()
-		for k, _ := c.First(); k != nil && len(keys) < limit && !keyTime(k).After(now); k, _ = c.Next() {
-			if key := string(k[8:]); !skip(key) {
+		return eachDueKey(tx, now, func(k []byte) (bool, error) {
+			if key := string(k); !skip(key) {
 				keys = append(keys, key)
 			}
-		}
-		return nil
+			return len(keys) < limit, nil
+		})
 	})
 	return keys, err
+}
+
+// eachDueKey calls fn with the keys of what is due, oldest first, until it returns false.
+func eachDueKey(tx *txn, now time.Time, fn func(key []byte) (bool, error)) error {
+	c := tx.Bucket(bDue).Cursor()
+	for k, _ := c.First(); k != nil && !keyTime(k).After(now); k, _ = c.Next() {
+		if more, err := fn(k[8:]); err != nil || !more {
+			return err
+		}
+	}
+	return nil
 }
 
 // ReleaseParked makes parked touchpoints due whose time has come, or that keys name.
