@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store"
 	"callpoint/sync/orgsim"
 )
 
@@ -42,9 +44,9 @@ func TestSimulation(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d seeds from %d: %d cycles, %d of them failed, %d crashes, %d calls, %d records stand, %d write calls at once, %s of virtual time",
-		seeds, from, all.cycles, all.failed, all.died, all.calls, all.records, all.together, all.virtual)
-	if seeds > 1 && (all.died == 0 || all.failed == 0 || all.records == 0 || all.together < 2) {
+	t.Logf("%d seeds from %d: %d cycles, %d of them failed, %d crashes, %d calls, %d records stand, %d Tasks say why, %d write calls at once, %s of virtual time",
+		seeds, from, all.cycles, all.failed, all.died, all.calls, all.records, all.told, all.together, all.virtual)
+	if seeds > 1 && (all.died == 0 || all.failed == 0 || all.records == 0 || all.together < 2 || all.told == 0) {
 		t.Error("the world was not hostile: nothing is proved")
 	}
 }
@@ -80,6 +82,10 @@ func simulate(t *testing.T, seed uint64) *simWorld {
 	w.settings.RetractDelete = r.IntN(2) == 0
 	w.batch = simPick(r, 2, 5, 25)
 	w.sentOn = r.IntN(2) == 0
+	if seed%3 == 0 {
+		w.reason = why
+		w.org.Schema("Task").AddField(orgsim.Field{Name: why, Type: "string", Length: 40})
+	}
 	w.restart()
 	w.populate(seed)
 	end := time.Now().Add(time.Duration(6+r.IntN(20)) * time.Hour)
@@ -153,6 +159,7 @@ func (w *simWorld) compare() {
 		w.t.Errorf("%s stands without a basis", key)
 	}
 	w.compareEvents()
+	w.compareReasons()
 }
 
 func (w *simWorld) compareRecord(key string, want simWant, got map[string]any) {
@@ -220,6 +227,34 @@ func (w *simWorld) comparePerson(key, who string, got map[string]any) {
 	}
 }
 
+// compareReasons: each Task says what the store answers for its call. A call that is held,
+// or from before collection, has no answer: its Task keeps what an earlier one wrote.
+func (w *simWorld) compareReasons() {
+	w.t.Helper()
+	if w.reason == "" {
+		return
+	}
+	for _, id := range w.tasks {
+		task, stands := w.org.Get("Task", id)
+		call, _, err := w.store.Call(id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // it never had an id
+		} else if err != nil {
+			w.t.Fatal(err)
+		}
+		if !stands || task["IsDeleted"] == true {
+			continue
+		}
+		switch why := call.Resolution.Reason; why {
+		case mapping.Held, mapping.BeforeCollection, mapping.TaskDeleted:
+		default:
+			if w.told++; task[w.reason] != string(why) {
+				w.t.Errorf("Task %s says %v, and the answer is %v", id, task[w.reason], why)
+			}
+		}
+	}
+}
+
 // compareEvents: what was acknowledged is in the store.
 func (w *simWorld) compareEvents() {
 	w.t.Helper()
@@ -248,9 +283,9 @@ func simEvent(e mapping.Event) string {
 
 // simTotals adds up worlds that run at the same time.
 type simTotals struct {
-	mu                                             sync.Mutex
-	cycles, failed, died, calls, records, together int
-	virtual                                        time.Duration
+	mu                                                   sync.Mutex
+	cycles, failed, died, calls, records, told, together int
+	virtual                                              time.Duration
 }
 
 func (s *simTotals) add(w *simWorld) {
@@ -261,6 +296,7 @@ func (s *simTotals) add(w *simWorld) {
 	s.died += w.died
 	s.calls += len(w.tasks)
 	s.records += len(w.org.Records(orgsim.Touchpoint))
+	s.told += w.told
 	s.together = max(s.together, w.wire.locks.most)
 	s.virtual += time.Since(w.began)
 }

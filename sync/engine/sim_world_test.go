@@ -37,7 +37,8 @@ type simWorld struct {
 	engine   *engine.Engine
 	settings *mapping.Settings
 	overlap  time.Duration
-	batch    int // records to a collection
+	batch    int    // records to a collection
+	reason   string // the field of Tasks that says why; empty: none does
 
 	actors []*simActor
 	acting bool // an actor is at work, or time stands still
@@ -60,6 +61,7 @@ type simWorld struct {
 	points int // in this cycle
 	cycles int
 	failed int
+	told   int // Tasks that say why
 
 	model    simModel
 	tasks    []string
@@ -121,7 +123,7 @@ func (w *simWorld) open() {
 	w.engine, err = engine.New(engine.Config{
 		Store: s, Org: w.wire, Settings: w.settings, Overlap: w.overlap, BatchSize: w.batch,
 		Start: time.Date(1999, 12, 1, 0, 0, 0, 0, time.UTC), TouchpointObject: orgsim.Touchpoint, ExternalID: "bizible2__UniqueId__c",
-		Persons: engine.PersonsCreate, Fingerprint: "sim", Rand: simRand(uint64(w.died), 1), AtStep: w.point,
+		ReasonField: w.reason, Persons: engine.PersonsCreate, Fingerprint: "sim", Rand: simRand(uint64(w.died), 1), AtStep: w.point,
 	})
 	if err != nil {
 		w.t.Fatal(err)
