@@ -58,7 +58,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 	a.watch.Measure()
 	srv := collector.NewServer(h, a.log)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(collector.LimitConnections(l)) }()
+	go func() { served <- srv.Serve(l) }()
 	ran := make(chan error, 1)
 	go func() { ran <- a.engine.Run(ctx, a.cfg.PollInterval) }()
 	a.log.Info("callpoint is running", "listen", l.Addr().String(), "store", a.store.Path(), "interval", a.cfg.PollInterval.String())

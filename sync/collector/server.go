@@ -12,29 +12,31 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// NewServer returns a server for the daemon's handler with the limits that a slow or
-// hostile client runs into. There is no write timeout: POST /v1/sync answers after a whole
-// cycle.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+// A Server is an HTTP server with the limits that slow, hostile or too many clients run into.
+type Server struct{ *http.Server }
+
+// NewServer returns a server for the daemon's handler. There is no write timeout: POST
+// /v1/sync answers after a whole cycle.
+func NewServer(h http.Handler, log *slog.Logger) Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &http.Server{
+	return Server{&http.Server{
 		Handler:           discreet(h, log),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       2 * time.Minute, // 32 MiB at 2 Mbit/s
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10, // a GET /m/ipv has two URLs in its first line
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	}}
 }
 
 // maxConnections leaves the store file descriptors of its own. Others wait to be accepted.
 const maxConnections = 4096
 
-// LimitConnections bounds how many connections of l are open at a time.
-func LimitConnections(l net.Listener) net.Listener {
-	return netutil.LimitListener(l, maxConnections)
+// Serve answers what comes from l, so many connections at a time.
+func (s Server) Serve(l net.Listener) error {
+	return s.Server.Serve(netutil.LimitListener(l, maxConnections))
 }
 
 // discreet logs a panic without the peer's address and without what was panicked with, both

@@ -96,34 +96,31 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
 func TestConnectionsAreLimited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		inner := &pipes{accept: make(chan net.Conn), closed: make(chan struct{})}
+		l := &pipes{accept: make(chan net.Conn), closed: make(chan struct{})}
+		clients := make(chan net.Conn, 2*maxConnections)
 		go func() {
 			for {
-				c, _ := net.Pipe()
+				client, server := net.Pipe()
 				select {
-				case inner.accept <- c:
-				case <-inner.closed:
+				case l.accept <- server:
+					clients <- client
+				case <-l.closed:
 					return
 				}
 			}
 		}()
-		l := LimitConnections(inner)
-		conns := make(chan net.Conn, 2*maxConnections)
-		go func() {
-			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
-				conns <- c
-			}
-		}()
+		srv := NewServer(http.NotFoundHandler(), nil)
+		go srv.Serve(l)
 		synctest.Wait()
-		if n := inner.taken.Load(); n != maxConnections {
+		if n := l.taken.Load(); n != maxConnections {
 			t.Errorf("%d connections at a time", n)
 		}
-		(<-conns).Close()
+		(<-clients).Close()
 		synctest.Wait()
-		if n := inner.taken.Load(); n != maxConnections+1 {
+		if n := l.taken.Load(); n != maxConnections+1 {
 			t.Errorf("%d connections taken after one was closed", n)
 		}
-		l.Close()
+		srv.Close()
 	})
 }
 
@@ -140,7 +137,7 @@ func TestPanicsAreLoggedWithoutValues(t *testing.T) {
 			panic(v)
 		}
 		_ = []int{}[len(r.URL.RawQuery)]
-	}), slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	}), slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))).Server
 	srv.Start()
 	for _, path := range []string{"/error", "/text", "/abort", "/index?canary"} {
 		if resp, err := http.Get(srv.URL + path); err == nil {
