@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -259,5 +260,20 @@ func TestReasonsWhileTouchpointsArePaused(t *testing.T) {
 	if err := r.fails(); !errors.As(err, new(*engine.PausedError)) {
 		t.Errorf("the cycle ended with %v", err)
 	}
+	r.says(task, "unknown_visitor")
+}
+
+// Where the org takes no more calls, the reasons are not asked for either: they wait for the
+// next cycle.
+func TestNoReasonsWithoutCalls(t *testing.T) {
+	t.Parallel()
+	r := newTelling(t, orgsim.Config{})
+	task := r.seen(1, nil)[0]
+	r.org.Fault(orgsim.Fault{Op: orgsim.OpUpsert, Times: -1, Status: http.StatusForbidden, Code: "REQUEST_LIMIT_EXCEEDED"})
+	r.fails()
+	r.says(task, nil)
+	r.org.ClearFaults()
+	r.clock.advance(time.Hour) // the pause after the limit
+	r.cycle()
 	r.says(task, "unknown_visitor")
 }

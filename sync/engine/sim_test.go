@@ -112,7 +112,8 @@ func (w *simWorld) settle() {
 	for range 60 {
 		s, err := w.cycle()
 		b, berr := w.store.Backlog()
-		if err == nil && berr == nil && s.Held == 0 && b.Due+b.Parked+b.Dirty == 0 {
+		untold, uerr := w.store.DueReasons(time.Now().AddDate(1, 0, 0), 1)
+		if errors.Join(err, berr, uerr) == nil && s.Held+b.Due+b.Parked+b.Dirty+len(untold) == 0 {
 			return
 		}
 		time.Sleep(time.Hour) // what waits for a retry, or is parked, comes due within a day
