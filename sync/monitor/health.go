@@ -116,6 +116,8 @@ func checkLogin(_ *Server, v *view) (Status, string) {
 		return Degraded, "not yet tried"
 	case last.Refused:
 		return Failing, first(last.Cure, last.Error)
+	case v.Success.IsZero():
+		return Degraded, "not known before the first complete cycle"
 	}
 	return OK, "accepted"
 }

@@ -152,9 +152,17 @@ var answers = map[Status]string{
 	Failing:  "Calls do not get their credit at present.",
 }
 
+// answer is the page's headline. Before the first complete cycle nothing got its credit.
+func answer(v StatusView) string {
+	if v.Status == Degraded && v.Success.IsZero() {
+		return "Nothing has been synced yet."
+	}
+	return answers[v.Status]
+}
+
 func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) {
 	p := statusPage{head: head{"Status", "status", s.cfg.Now()}, Status: s.Status(), Rate: "–"}
-	p.Answer = answers[p.Status.Status]
+	p.Answer = answer(p.Status)
 	for _, c := range p.Status.Checks {
 		if c.Status != OK {
 			c.Name = strings.ReplaceAll(c.Name, "_", " ")
@@ -194,17 +202,20 @@ func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) {
 
 // summary says in one sentence when callpoint last did its work.
 func summary(v StatusView, now time.Time) string {
-	for i, c := range v.Cycles {
-		if c.Error != "" {
-			continue
-		}
-		when := "The last complete cycle ended " + ago(now.Sub(c.At)) + " ago"
-		if i > 0 {
-			when += fmt.Sprintf("; %d have failed since", i)
-		}
-		return when + "."
+	if v.Success.IsZero() {
+		return "No cycle has been completed yet."
 	}
-	return "No cycle has been completed yet."
+	when := "The last complete cycle ended " + ago(now.Sub(v.Success)) + " ago"
+	failed := slices.IndexFunc(v.Cycles, func(c Cycle) bool { return c.Error == "" })
+	switch {
+	case failed < 0 && len(v.Cycles) > 0:
+		when += fmt.Sprintf("; the last %d have failed", len(v.Cycles))
+	case failed == 1:
+		when += "; one has failed since"
+	case failed > 1:
+		when += fmt.Sprintf("; %d have failed since", failed)
+	}
+	return when + "."
 }
 
 func (s *Server) parkedRows(p *statusPage) error {

@@ -141,7 +141,8 @@ type StatusView struct {
 	Health
 	Backlog Backlog    `json:"backlog"`
 	Cursor  *time.Time `json:"cursor"`
-	Cycles  []Cycle    `json:"cycles"` // newest first
+	Cycles  []Cycle    `json:"cycles"` // newest first, so many as are kept
+	Success time.Time  `json:"-"`      // the last complete cycle, which may be none of these
 }
 
 // Backlog counts what waits.
@@ -162,7 +163,7 @@ func (s *Server) Status() StatusView {
 	if b.Due > 0 {
 		v.Backlog.OldestDue = known(b.OldestDue)
 	}
-	v.Cursor = known(s.facts.cursor)
+	v.Cursor, v.Success = known(s.facts.cursor), s.history.Success
 	v.Cycles = append(v.Cycles, s.history.Cycles...)
 	return v
 }
