@@ -103,7 +103,7 @@ func (p *program) check(ctx context.Context, c Config) error {
 		_, err = fmt.Fprint(p.stdout, p.findingsText(k.findings))
 	}
 	if failures > 0 {
-		err = errors.Join(err, usage(fmt.Errorf("%d checks failed", failures)))
+		err = errors.Join(err, usage(fmt.Errorf("%d of %d checks failed", failures, len(k.findings))))
 	}
 	return err
 }

@@ -160,10 +160,11 @@ func (p *program) syncOnce(ctx context.Context) error {
 		return errors.Join(err, a.watch.Save(context.WithoutCancel(ctx)), a.close())
 	}
 	err = errors.Join(err, a.watch.Save(context.WithoutCancel(ctx)), a.close())
-	if perr := p.print(s); perr != nil {
-		err = errors.Join(err, perr)
+	var said fmt.Stringer = s
+	if err != nil {
+		said = engine.Failed{Summary: s}
 	}
-	return verdict(s, err)
+	return verdict(s, errors.Join(err, p.print(said)))
 }
 
 // verdict is the exit code of a cycle.

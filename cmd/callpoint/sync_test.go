@@ -252,9 +252,12 @@ func TestErrorsNameTheCure(t *testing.T) {
 			if args == nil {
 				args = []string{"--sync-once"}
 			}
-			_, errs, code := b.run(args...)
+			out, errs, code := b.run(args...)
 			if code != c.code {
 				t.Errorf("exit %d, want %d", code, c.code)
+			}
+			if strings.Contains(out, "nothing new") {
+				t.Errorf("a cycle that failed says %q", out)
 			}
 			for _, s := range c.says {
 				if !strings.Contains(errs, s) {

@@ -24,14 +24,31 @@ type Summary struct {
 	Cursor               time.Time `json:"cursor"`
 }
 
-// String is the one line of --sync-once.
+// String is the one line of --sync-once, of a cycle that was completed.
 func (s Summary) String() string {
 	if s.TasksChanged == 0 && s.Calls == 0 && s.TouchpointsWritten == 0 {
-		return fmt.Sprintf("nothing new: %d tasks read again, none changed, no record written; %d parked; %d API calls, %.1f s",
-			s.TasksRead, s.Parked, s.APICalls, s.DurationSeconds)
+		return fmt.Sprintf("nothing new: %s read again, none changed, no record written; %d parked; %s, %.1f s",
+			number(s.TasksRead, "task"), s.Parked, number(s.APICalls, "API call"), s.DurationSeconds)
 	}
-	return fmt.Sprintf("%d tasks read, %d changed; %d calls resolved, %d matched, %d held; %d touchpoints written, %d unchanged, %d parked; %d API calls, %.1f s",
-		s.TasksRead, s.TasksChanged, s.Calls, s.Matched, s.Held, s.TouchpointsWritten, s.TouchpointsUnchanged, s.Parked, s.APICalls, s.DurationSeconds)
+	return s.counts()
+}
+
+func (s Summary) counts() string {
+	return fmt.Sprintf("%s read, %d changed; %s resolved, %d matched, %d held; %s written, %d unchanged, %d parked; %s, %.1f s",
+		number(s.TasksRead, "task"), s.TasksChanged, number(s.Calls, "call"), s.Matched, s.Held,
+		number(s.TouchpointsWritten, "touchpoint"), s.TouchpointsUnchanged, s.Parked, number(s.APICalls, "API call"), s.DurationSeconds)
+}
+
+// Failed is the summary of a cycle that ended early: what it did all the same.
+type Failed struct{ Summary }
+
+func (f Failed) String() string { return "not completed: " + f.counts() }
+
+func number(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
 }
 
 // A Report is a cycle's summary and its end.
