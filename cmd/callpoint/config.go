@@ -1,28 +1,17 @@
 package main
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"callpoint/mapping"
 	"callpoint/sync/engine"
 	"callpoint/sync/salesforce"
-
-	"github.com/joho/godotenv"
-	"github.com/sethvargo/go-envconfig"
 )
 
 // Config is everything that environment variables set. A secret X may also come from
@@ -84,199 +73,6 @@ type Config struct {
 	Retention time.Duration `env:"CALLPOINT_RETENTION, default=2160h"`
 	LogLevel  string        `env:"CALLPOINT_LOG_LEVEL, default=info"`
 	LogFormat string        `env:"CALLPOINT_LOG_FORMAT"`
-}
-
-// startTime is a duration back from now, or an RFC 3339 time.
-type startTime struct {
-	back time.Duration
-	at   time.Time
-}
-
-func (s *startTime) EnvDecode(v string) error {
-	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
-		s.back = d
-		return nil
-	}
-	t, err := time.Parse(time.RFC3339, v)
-	if err != nil {
-		return fmt.Errorf("neither a duration such as 720h nor an RFC 3339 time such as 2026-11-01T00:00:00Z")
-	}
-	s.at = t
-	return nil
-}
-
-// from gives the time that it means at now.
-func (s startTime) from(now time.Time) time.Time {
-	if !s.at.IsZero() {
-		return s.at
-	}
-	return now.Add(-s.back)
-}
-
-// share is a percentage, as a part of one.
-type share float64
-
-func (s *share) EnvDecode(v string) error {
-	number, percent := strings.CutSuffix(strings.TrimSpace(v), "%")
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || !percent || !(n >= 0 && n <= 100) {
-		return fmt.Errorf("not a percentage from 0%% to 100%%, such as 10%%")
-	}
-	*s = share(n / 100)
-	return nil
-}
-
-// variable is one name that Config knows.
-type variable struct {
-	name   string
-	secret bool
-}
-
-func variables() []variable {
-	var all []variable
-	t := reflect.TypeFor[Config]()
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("env"), ",")
-		all = append(all, variable{name, t.Field(i).Tag.Get("secret") != ""})
-	}
-	return all
-}
-
-// loadConfig reads the environment, and under it the env file if one is named. It
-// returns every problem, each with the variable's name.
-func loadConfig(environ []string, envFile string) (Config, error) {
-	env := map[string]string{}
-	if envFile != "" {
-		file, err := godotenv.Read(envFile)
-		if err != nil {
-			return Config{}, fmt.Errorf("--env-file: %w", err)
-		}
-		for k, v := range file {
-			env[k] = v
-		}
-	}
-	for _, kv := range environ {
-		k, v, _ := strings.Cut(kv, "=")
-		env[k] = v
-	}
-	var problems []error
-	vars := variables()
-	for _, v := range vars {
-		if v.secret {
-			problems = append(problems, readSecret(env, v.name))
-		}
-	}
-	problems = append(problems, unknown(env, vars)...)
-	for k, v := range env {
-		if v == "" {
-			delete(env, k) // KEY= in a file means: not set
-		}
-	}
-	c, err := parse(env, vars)
-	problems = append(problems, err)
-	if err == nil {
-		c.defaults(env)
-		problems = append(problems, c.validate()...)
-		c.applyVendor()
-	}
-	return c, errors.Join(problems...)
-}
-
-// readSecret replaces X_FILE, or a credential of systemd, by X.
-func readSecret(env map[string]string, name string) error {
-	path := env[name+"_FILE"]
-	delete(env, name+"_FILE")
-	if path == "" && env[name] == "" && env["CREDENTIALS_DIRECTORY"] != "" {
-		credential := filepath.Join(env["CREDENTIALS_DIRECTORY"], strings.ToLower(name))
-		if _, err := os.Stat(credential); err == nil {
-			path = credential
-		}
-	}
-	switch {
-	case path == "":
-		return nil
-	case env[name] != "":
-		return fmt.Errorf("%s and %s_FILE are both set: unset one", name, name)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("%s_FILE: %w", name, err)
-	}
-	env[name] = strings.TrimSpace(string(b))
-	return nil
-}
-
-// unknown finds names that look like ours and are not: a misspelt setting is no default.
-func unknown(env map[string]string, vars []variable) (problems []error) {
-	var names []string
-	for k := range env {
-		ours := strings.HasPrefix(k, "CALLPOINT_") || strings.HasPrefix(k, "SALESFORCE_")
-		if ours && !slices.ContainsFunc(vars, func(v variable) bool { return v.name == k }) {
-			names = append(names, k)
-		}
-	}
-	slices.Sort(names)
-	for _, k := range names {
-		problems = append(problems, fmt.Errorf("%s: unknown variable%s", k, nearest(k, vars)))
-	}
-	return problems
-}
-
-func nearest(name string, vars []variable) string {
-	best, found := 4, ""
-	for _, v := range vars {
-		if d := distance(name, v.name); d < best {
-			best, found = d, v.name
-		}
-	}
-	if found == "" {
-		return "; config.example.env lists all"
-	}
-	return "; did you mean " + found + "?"
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}
-
-// parse decodes each variable by itself first, so that every bad one is named.
-func parse(env map[string]string, vars []variable) (Config, error) {
-	var problems []error
-	for _, v := range vars {
-		value, set := env[v.name]
-		if !set {
-			continue
-		}
-		one := map[string]string{v.name: value}
-		err := envconfig.ProcessWith(context.Background(), &envconfig.Config{Target: &Config{}, Lookuper: envconfig.MapLookuper(one)})
-		if err != nil && v.secret {
-			err = errors.New("not readable") // the library's error holds the value
-		}
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", v.name, err))
-		}
-	}
-	var c Config
-	if err := errors.Join(problems...); err != nil {
-		return c, err
-	}
-	return c, envconfig.ProcessWith(context.Background(), &envconfig.Config{Target: &c, Lookuper: envconfig.MapLookuper(env)})
 }
 
 // defaults fills in what depends on the surroundings.
@@ -367,80 +163,6 @@ func (c *Config) listensOnLoopback() bool {
 	host = strings.Trim(host, "[]")
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
-}
-
-// rules are the choices that mapping follows, and a fingerprint of all that they
-// depend on: a change of it maps every stored call again.
-type rules struct {
-	settings    *mapping.Settings
-	fingerprint string
-	warnings    []mapping.Problem // of the channel rules
-}
-
-// taskPrefix in CALLPOINT_REASON_FIELD says that the field is the Task's.
-const taskPrefix = "task."
-
-// taskReason is the Task's field that takes a call's reason; empty where none does.
-func (c *Config) taskReason() string {
-	if len(c.Reason) > len(taskPrefix) && strings.EqualFold(c.Reason[:len(taskPrefix)], taskPrefix) {
-		return c.Reason[len(taskPrefix):]
-	}
-	return ""
-}
-
-// rules reads the files of channel rules and fields anew. Every problem comes at once.
-func (c *Config) rules() (rules, error) {
-	s := mapping.Default()
-	s.SessionTimeout, s.SessionWindow, s.WindowFromStart = c.SessionTimeout, c.SessionWindow, c.SessionWindowFrom == "start"
-	s.ClockSkew, s.UnmatchedHold, s.ChannelCarryover = c.ClockSkew, c.UnmatchedHold, c.ChannelCarryover
-	s.OwnDomains, s.IgnoredReferrers = c.OwnDomains, c.IgnoredReferrers
-	s.WriteBeforeCollection = c.BeforeCollection == "write"
-	s.RetractDelete, s.Journey = c.Retract == "delete", c.Touchpoints == "journey"
-	s.Persons, s.CallCampaign = c.Persons != engine.PersonsOff, c.CallCampaign
-	if c.BizibleIDField != "" {
-		s.BizibleIDField = c.BizibleIDField
-	}
-	if len(c.CallTime) > 0 {
-		s.CallTime = c.CallTime
-	}
-	channels, fields := mapping.DefaultChannels(), mapping.DefaultFieldsFile()
-	r := rules{settings: s}
-	var problems []error
-	var err error
-	if c.Channels != "" {
-		if channels, err = os.ReadFile(c.Channels); err == nil {
-			s.Rules, r.warnings, err = mapping.ParseRules(channels)
-		}
-		if err != nil {
-			problems = append(problems, fmt.Errorf("CALLPOINT_CHANNELS=%s: %w", c.Channels, err))
-		}
-	}
-	own := []byte(nil)
-	if c.Fields != "" {
-		own, err = os.ReadFile(c.Fields)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %w", c.Fields, err))
-		}
-	}
-	if c.Reason != "" && c.taskReason() == "" {
-		own = fmt.Appendf(own, "\n%s = reason\n", c.Reason)
-	}
-	if len(own) > 0 {
-		fields = own
-		if s.Fields, err = mapping.ParseFields(own); err != nil {
-			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s, CALLPOINT_REASON_FIELD=%s: %w", c.Fields, c.Reason, err))
-		}
-	}
-	r.fingerprint = c.fingerprint(channels, fields)
-	return r, errors.Join(problems...)
-}
-
-func (c *Config) fingerprint(channels, fields []byte) string {
-	b, _ := json.Marshal([]any{c.SessionTimeout, c.SessionWindow, c.SessionWindowFrom, c.ClockSkew, c.UnmatchedHold,
-		c.ChannelCarryover, c.OwnDomains, c.IgnoredReferrers, c.BeforeCollection, c.Retract, c.Touchpoints, c.Persons,
-		c.CallCampaign, channels, fields})
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:8])
 }
 
 // salesforce is the client's part.
