@@ -130,11 +130,11 @@ func checkPollAge(s *Server, v *view) (Status, string) {
 	last := v.last()
 	switch age := v.now.Sub(since); {
 	case age > s.late(v) && last != nil && last.Error != "":
-		return Failing, fmt.Sprintf("no complete cycle for %s: %s", ago(age), last.Error)
+		return Failing, fmt.Sprintf("no complete cycle for %s: %s", ago(age), last.trouble())
 	case age > s.late(v):
 		return Failing, "no complete cycle for " + ago(age)
 	case last != nil && last.Error != "":
-		return Degraded, "the last cycle failed: " + last.Error
+		return Degraded, "the last cycle failed: " + last.trouble()
 	case v.Success.IsZero():
 		return Degraded, "the first cycle is under way"
 	default:

@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"errors"
+	"html"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -323,7 +324,10 @@ func TestPageHeadline(t *testing.T) {
 	}
 	says("Nothing has been synced yet.", "No cycle has been completed yet.", "No calls in the last 30 days.")
 	b.Cycle(engine.Report{At: b.now, Err: down})
-	says("Nothing has been synced yet.", "No cycle has been completed yet.", "not known before the first complete cycle")
+	says("Nothing has been synced yet.", "No cycle has been completed yet.", "not known before the first complete cycle", html.EscapeString(salesforce.Cure(down)))
+	if salesforce.Cure(down) == "" {
+		t.Error("no cure: nothing is proved")
+	}
 	b.Cycle(engine.Report{At: b.now})
 	says("Calls get their credit.", "The last complete cycle ended 0 s ago.")
 	b.Cycle(engine.Report{At: b.now, Err: down})

@@ -20,6 +20,14 @@ type Cycle struct {
 	Limit   bool      `json:"limit,omitempty"`   // the org's API calls are used up
 }
 
+// trouble is why the cycle failed, and what to do about it.
+func (c *Cycle) trouble() string {
+	if c.Cure == "" {
+		return c.Error
+	}
+	return c.Error + ". " + c.Cure
+}
+
 // history is what health and the status page know of the past. It is kept in the store,
 // so that a status can be told where no daemon runs.
 type history struct {
