@@ -207,6 +207,19 @@ func TestHealthTellsOfAnOutage(t *testing.T) {
 	d.stop()
 }
 
+// Before the first poll there is no cursor, and no time is made up for it.
+func TestNoCursorBeforeTheFirstPoll(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "SALESFORCE_DOMAIN=http://127.0.0.1:1")
+	out, _, code := b.run("--sync-once", "--output", "json")
+	if code != exitFailed || !strings.Contains(out, `"cursor":null`) {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if s := newBench(t).syncOnce(); s.Cursor == nil || s.Cursor.IsZero() {
+		t.Errorf("after a poll: %+v", s)
+	}
+}
+
 func TestErrorsNameTheCure(t *testing.T) {
 	t.Parallel()
 	busy := newBench(t)

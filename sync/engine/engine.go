@@ -159,7 +159,9 @@ func (e *Engine) Cycle(ctx context.Context) (s Summary, err error) {
 		err := e.steps(ctx, &s)
 		backlog, berr := e.cfg.Store.Backlog()
 		cursor, _, cerr := e.cfg.Store.Cursor()
-		s.Parked, s.Cursor = backlog.Parked, cursor.Since
+		if s.Parked = backlog.Parked; !cursor.Since.IsZero() {
+			s.Cursor = &cursor.Since
+		}
 		s.APICalls = e.cfg.Budget.Calls() - calls
 		s.DurationSeconds = e.cfg.Now().Sub(began).Seconds()
 		err = errors.Join(err, berr, cerr, e.saveBudget(ctx, 1))

@@ -9,19 +9,19 @@ import (
 // Calls, Matched and Held count answers: where a visitor's calls come on two pages, the
 // first of them is answered for twice.
 type Summary struct {
-	TasksRead            int       `json:"tasks_read"`
-	TasksChanged         int       `json:"tasks_changed"`
-	Calls                int       `json:"calls"`
-	Matched              int       `json:"matched"`
-	TouchpointsWritten   int       `json:"touchpoints_written"`
-	TouchpointsUnchanged int       `json:"touchpoints_unchanged"`
-	Held                 int       `json:"held"`
-	ReasonsWritten       int       `json:"reasons_written"` // on Tasks
-	Parked               int       `json:"parked"`
-	LateRows             int       `json:"late_rows"` // changed Tasks that only the overlap found
-	APICalls             int       `json:"api_calls"`
-	DurationSeconds      float64   `json:"duration_seconds"`
-	Cursor               time.Time `json:"cursor"`
+	TasksRead            int        `json:"tasks_read"`
+	TasksChanged         int        `json:"tasks_changed"`
+	Calls                int        `json:"calls"`
+	Matched              int        `json:"matched"`
+	TouchpointsWritten   int        `json:"touchpoints_written"`
+	TouchpointsUnchanged int        `json:"touchpoints_unchanged"`
+	Held                 int        `json:"held"`
+	ReasonsWritten       int        `json:"reasons_written"` // on Tasks
+	Parked               int        `json:"parked"`
+	LateRows             int        `json:"late_rows"` // changed Tasks that only the overlap found
+	APICalls             int        `json:"api_calls"`
+	DurationSeconds      float64    `json:"duration_seconds"`
+	Cursor               *time.Time `json:"cursor"` // nil before the first poll
 }
 
 // String is the one line of --sync-once, of a cycle that was completed.
