@@ -38,13 +38,14 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
 	var e *exitError
 	if !errors.As(err, &e) {
-		e = &exitError{exitUsage, err} // cobra's own: an unknown flag or command
+		// Cobra's own: an unknown flag or command, or arguments that do not fit.
+		e = &exitError{exitUsage, fmt.Errorf("%w\nIt is used as: %s (%s --help says more)", err, command.UseLine(), command.CommandPath())}
 	}
 	if e.err != nil {
 		fmt.Fprintf(stderr, "callpoint: %v\n", e.err)

@@ -257,6 +257,7 @@ func TestErrorsNameTheCure(t *testing.T) {
 		{"another org", other, []string{"SALESFORCE_DOMAIN=" + otherURL}, nil, exitUsage, []string{other.store, "belongs to another org", "CALLPOINT_STORE"}},
 		{"unknown flag", newBench(t), nil, []string{"--sync-twice"}, exitUsage, []string{"--sync-twice"}},
 		{"unknown command", newBench(t), nil, []string{"snyc"}, exitUsage, []string{"snyc"}},
+		{"an argument too few", newBench(t), nil, []string{"store", "backup"}, exitUsage, []string{"It is used as: callpoint store backup FILE", "callpoint store backup --help"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -88,7 +88,7 @@ func classifyCause(err error) (Class, string) {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return Retry, "The host name does not exist: check SALESFORCE_DOMAIN and this machine's DNS."
 	}
-	return Retry, "The network or Salesforce did not answer; it is tried again by itself. If it lasts, check the way out to SALESFORCE_DOMAIN on port 443."
+	return Retry, "The network or Salesforce did not answer. If it lasts, check the way out to SALESFORCE_DOMAIN on port 443."
 }
 
 // classifyStatus judges codes nobody has told us about, and answers without one.
@@ -105,7 +105,7 @@ func classifyStatus(e *Error) (Class, string) {
 		e.Status == http.StatusRequestURITooLong, e.Status == http.StatusRequestHeaderFieldsTooLarge:
 		return Bug, "callpoint sent a request that Salesforce does not accept: please report it with this line."
 	case edge:
-		return Retry, "Something in front of Salesforce answered in its place, as during maintenance; it is tried again by itself."
+		return Retry, "Something in front of Salesforce answered in its place, as during maintenance. If it lasts, check SALESFORCE_DOMAIN."
 	case e.Status == http.StatusForbidden, e.Status == http.StatusNotFound:
 		return StopClass, "Check that the integration user's permission sets grant this object and its fields."
 	}
@@ -230,7 +230,7 @@ var rules = []rule{
 
 	// the whole org
 	{"INVALID_SESSION_ID", pattern{}, StopCalls, "The session is not accepted, not even a new one: check the session policies of the connected app and that the user may use the API; with SALESFORCE_ACCESS_TOKEN, set a new token."},
-	{"REQUEST_LIMIT_EXCEEDED", concurrentLimit, Retry, "Too many long requests run in the org at once; it is tried again by itself."},
+	{"REQUEST_LIMIT_EXCEEDED", concurrentLimit, Retry, "Too many long requests run in the org at once; it passes by itself."},
 	{"REQUEST_LIMIT_EXCEEDED", pattern{}, StopCalls, "The org's API calls of the last 24 hours are used up: wait, find the integration that uses them, or buy more."},
 	{"API_DISABLED_FOR_ORG", pattern{}, StopCalls, "The API is not enabled for this org or user: grant API Enabled; a new connected app may take hours."},
 	{"INVALID_LOGIN", pattern{}, StopCalls, cureLogin},
