@@ -65,6 +65,7 @@ type bench struct {
 	t     testing.TB
 	org   *orgsim.Org
 	url   string // of the org
+	drop  func() // closes the connections to the org
 	store string
 	env   []string
 }
@@ -84,7 +85,7 @@ func newBenchOf(t testing.TB, org orgsim.Config, env ...string) *bench {
 	b := &bench{t: t, org: orgsim.New(org), store: filepath.Join(t.TempDir(), "callpoint.db")}
 	srv := httptest.NewServer(b.org)
 	t.Cleanup(srv.Close)
-	b.url = srv.URL
+	b.url, b.drop = srv.URL, srv.CloseClientConnections
 	b.env = append([]string{
 		"CALLPOINT_UNDER_TEST=1",
 		"SALESFORCE_DOMAIN=" + srv.URL,

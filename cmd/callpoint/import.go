@@ -48,8 +48,11 @@ type imported struct {
 
 func (i imported) String() string {
 	read := i.Events + i.Sessions
-	text := fmt.Sprintf("%d events and %d sessions in %d lines: %d new, %d known already; %d of bots, %d rejected; %.1f s, %.0f a second",
-		i.Events, i.Sessions, i.Lines, i.Accepted, i.Repeated, i.Bots, i.Rejected, i.Seconds, float64(read)/max(i.Seconds, 0.001))
+	text := fmt.Sprintf("%d events and %d sessions in %d lines: %d new, %d left as they were (known already, erased or past the retention); %d of bots, %d rejected; %.1f s",
+		i.Events, i.Sessions, i.Lines, i.Accepted, i.Repeated, i.Bots, i.Rejected, i.Seconds)
+	if i.Seconds >= 1 { // of less a rate says nothing
+		text += fmt.Sprintf(", %.0f a second", float64(read)/i.Seconds)
+	}
 	if lost := read - i.Accepted - i.Repeated; lost > 0 { // it was stopped
 		text += fmt.Sprintf("; %d not stored: start it again with the same files", lost)
 	}

@@ -136,7 +136,7 @@ func checkPollAge(s *Server, v *view) (Status, string) {
 	case last != nil && last.Error != "":
 		return Degraded, "the last cycle failed: " + last.trouble()
 	case v.Success.IsZero():
-		return Degraded, "the first cycle is under way"
+		return Degraded, "no cycle has been completed yet"
 	default:
 		return OK, "last complete cycle " + ago(age) + " ago"
 	}
