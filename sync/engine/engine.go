@@ -159,7 +159,8 @@ func (e *Engine) Cycle(ctx context.Context) (s Summary, err error) {
 		err := e.steps(ctx, &s)
 		backlog, berr := e.cfg.Store.Backlog()
 		cursor, _, cerr := e.cfg.Store.Cursor()
-		if s.Parked = backlog.Parked; !cursor.Since.IsZero() {
+		s.Parked = backlog.Parked
+		if !cursor.Since.IsZero() {
 			s.Cursor = &cursor.Since
 		}
 		s.APICalls = e.cfg.Budget.Calls() - calls

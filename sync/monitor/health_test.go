@@ -322,7 +322,7 @@ func TestPageHeadline(t *testing.T) {
 			}
 		}
 	}
-	says("Nothing has been synced yet.", "No cycle has been completed yet.", "No calls in the last 30 days.")
+	says("Nothing has been synced yet.", "No cycle has been completed yet.", "Calls by reason</h2>\n<p class=\"quiet\">No calls in the last 30 days.")
 	b.Cycle(engine.Report{At: b.now, Err: down})
 	says("Nothing has been synced yet.", "No cycle has been completed yet.", "not known before the first complete cycle", html.EscapeString(salesforce.Cure(down)))
 	if salesforce.Cure(down) == "" {
