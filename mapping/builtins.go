@@ -50,70 +50,74 @@ var builtinNames = map[string]builtin{
 }
 
 // decide works out every built-in, once. The later ones look at the paid ones before them.
-func (o *origin) decide() {
+func (o *landingSource) decide() {
 	paid := isPaid(o.medium)
 	google := o.googleAds()
 	net := google && o.googleSearchNetwork()
-	o.fits[adWordsPaidSearch] = net && (!o.params.has("dclid") || o.class == search)
-	o.fits[adWordsDisplay] = google && !net && !o.params.has("dclid")
-	o.fits[doubleClick] = o.params.has("dclid") || !google && within(o.referrer.host, "doubleclick.net")
+	o.builtins[adWordsPaidSearch] = net && (!o.params.has("dclid") || o.class == search)
+	o.builtins[adWordsDisplay] = google && !net && !o.params.has("dclid")
+	o.builtins[doubleClick] = o.params.has("dclid") || !google && within(o.referrer.host, "doubleclick.net")
 
 	bing := o.bingSign()
 	yahoo := o.from(search, "Yahoo") || o.source == "yahoo"
-	o.fits[bingPaidSearch] = bing && !yahoo
-	o.fits[yahooPaidSearch] = (bing || paid) && yahoo
+	o.builtins[bingPaidSearch] = bing && !yahoo
+	o.builtins[yahooPaidSearch] = (bing || paid) && yahoo
 
-	o.fits[facebookPaid] = o.params.has("_bf") || paid && (among(o.source, "facebook", "fb", "meta") ||
+	o.builtins[facebookPaid] = o.params.has("_bf") || paid && (among(o.source, "facebook", "fb", "meta") ||
 		o.source == "" && (o.from(social, "Facebook") || o.params.has("fbclid")))
-	o.fits[linkedInPaid] = o.params.has("_bl", "li_fat_id") ||
+	o.builtins[linkedInPaid] = o.params.has("_bl", "li_fat_id") ||
 		paid && (among(o.source, "linkedin", "li") || o.from(social, "LinkedIn"))
 
 	if !o.anyPaid() {
-		o.fits[otherPaidSearch] = paid && (o.class == search || engineNames()[o.source]) ||
+		o.builtins[otherPaidSearch] = paid && (o.class == search || engineNames()[o.source]) ||
 			among(o.medium, "paidsearch", "paid-search", "paid_search", "sem")
-		o.fits[otherPaidSocial] = o.params.has("twclid", "ttclid", "rdt_cid") ||
+		o.builtins[otherPaidSocial] = o.params.has("twclid", "ttclid", "rdt_cid") ||
 			paid && (o.class == social || networkNames()[o.source]) || paidSocial.MatchString(o.medium)
 	}
 
 	free := !o.anyPaid() && !isDisplay(o.medium)
 	engine := free && o.class == search
-	o.fits[googleOrganic] = engine && o.name == "Google" || free && o.source == "google" && o.medium == "organic"
-	o.fits[bingOrganic] = engine && o.name == "Bing"
-	o.fits[yahooOrganic] = engine && o.name == "Yahoo"
-	o.fits[otherOrganic] = engine && !among(o.name, "Google", "Bing", "Yahoo")
+	o.builtins[googleOrganic] = engine && o.name == "Google" || free && o.source == "google" && o.medium == "organic"
+	o.builtins[bingOrganic] = engine && o.name == "Bing"
+	o.builtins[yahooOrganic] = engine && o.name == "Yahoo"
+	o.builtins[otherOrganic] = engine && !among(o.name, "Google", "Bing", "Yahoo")
 
 	network := free && o.class == social
-	o.fits[facebook] = network && o.name == "Facebook" ||
+	o.builtins[facebook] = network && o.name == "Facebook" ||
 		free && o.params.has("fbclid") && o.class == noReferrer && o.source == ""
-	o.fits[linkedIn] = network && o.name == "LinkedIn"
-	o.fits[twitter] = network && o.name == "Twitter"
-	o.fits[instagram] = network && o.name == "Instagram"
-	o.fits[youTube] = network && o.name == "YouTube"
-	o.fits[otherSocial] = network && !among(o.name, "Facebook", "LinkedIn", "Twitter")
+	o.builtins[linkedIn] = network && o.name == "LinkedIn"
+	o.builtins[twitter] = network && o.name == "Twitter"
+	o.builtins[instagram] = network && o.name == "Instagram"
+	o.builtins[youTube] = network && o.name == "YouTube"
+	o.builtins[otherSocial] = network && !among(o.name, "Facebook", "LinkedIn", "Twitter")
 
-	o.fits[webMail] = o.class == webmail
-	o.fits[aiAssistant] = o.class == assistant
+	o.builtins[webMail] = o.class == webmail
+	o.builtins[aiAssistant] = o.class == assistant
 	// A sign-in page or a payment page is a stop on the way, and the way began on the own site.
-	o.fits[accountWebsite] = o.class == ownSite || o.class == signIn
+	o.builtins[accountWebsite] = o.class == ownSite || o.class == signIn
 }
 
-func (o *origin) anyPaid() bool { return slices.Contains(o.fits[:otherPaidSocial+1], true) }
+func (o *landingSource) anyPaid() bool { return slices.Contains(o.builtins[:otherPaidSocial+1], true) }
 
-func (o *origin) paidSearch() bool {
-	return o.fits[adWordsPaidSearch] || o.fits[bingPaidSearch] || o.fits[yahooPaidSearch] || o.fits[otherPaidSearch]
+func (o *landingSource) paidSearch() bool {
+	return o.builtins[adWordsPaidSearch] || o.builtins[bingPaidSearch] || o.builtins[yahooPaidSearch] || o.builtins[otherPaidSearch]
 }
 
-func (o *origin) organic() bool { return slices.Contains(o.fits[googleOrganic:otherOrganic+1], true) }
+func (o *landingSource) organic() bool {
+	return slices.Contains(o.builtins[googleOrganic:otherOrganic+1], true)
+}
 
-func (o *origin) from(class refClass, name string) bool { return o.class == class && o.name == name }
+func (o *landingSource) from(class refClass, name string) bool {
+	return o.class == class && o.name == name
+}
 
 var (
 	googleSources = []string{"google", "adwords", "googleads", "google-ads", "gads"}
 	bingSources   = []string{"bing", "bing_yahoo", "bingads", "microsoft"}
 )
 
-// googleAds says whether a click on an ad of Google led here.
-func (o *origin) googleAds() bool {
+// googleAds reports whether a click on an ad of Google led here.
+func (o *landingSource) googleAds() bool {
 	if o.searchAds360() {
 		return false
 	}
@@ -123,7 +127,7 @@ func (o *origin) googleAds() bool {
 }
 
 // googleSearchNetwork tells the search network from the display network.
-func (o *origin) googleSearchNetwork() bool {
+func (o *landingSource) googleSearchNetwork() bool {
 	switch strings.ToLower(o.params.get("_bn")) {
 	case "g", "s":
 		return true
@@ -143,18 +147,18 @@ func (o *origin) googleSearchNetwork() bool {
 	return false
 }
 
-// searchAds360 says whether a gclid is one of Search Ads 360, which manages other engines' ads too.
-func (o *origin) searchAds360() bool {
+// searchAds360 reports whether a gclid is one of Search Ads 360, which manages other engines' ads too.
+func (o *landingSource) searchAds360() bool {
 	return among(strings.ToLower(o.params.get("gclsrc")), "ds", "3p.ds")
 }
 
-// fromBing says whether anything points to Bing.
-func (o *origin) fromBing() bool {
+// fromBing reports whether anything points to Bing.
+func (o *landingSource) fromBing() bool {
 	return o.params.has("msclkid") || among(o.source, bingSources...) || o.from(search, "Bing")
 }
 
-// bingSign says whether a click on an ad of Microsoft led here; Yahoo shows those ads as well.
-func (o *origin) bingSign() bool {
+// bingSign reports whether a click on an ad of Microsoft led here; Yahoo shows those ads as well.
+func (o *landingSource) bingSign() bool {
 	switch {
 	case o.params.has("msclkid"):
 		return true
@@ -171,10 +175,10 @@ var (
 	paidSocial = regexp.MustCompile(`^paid.*social$`)
 )
 
-// isPaid says whether a medium, in lower case, means clicks that are paid for.
+// isPaid reports whether a medium, in lower case, means clicks that are paid for.
 func isPaid(medium string) bool { return paidMedium.MatchString(medium) && !isDisplay(medium) }
 
-// isDisplay says whether a medium, in lower case, means banners and the like.
+// isDisplay reports whether a medium, in lower case, means banners and the like.
 func isDisplay(medium string) bool {
 	for _, word := range []string{"display", "banner", "expandable", "interstitial", "cpm"} {
 		if strings.Contains(medium, word) {

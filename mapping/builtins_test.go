@@ -8,11 +8,11 @@ import (
 
 // builtinsOf names the built-in logic that a landing fits, in the order of the constants.
 func builtinsOf(page, referrer string) string {
-	o := Default().originOf(siteCache{}, Landing{"https://www.example.com/" + page, referrer})
+	o := Default().readLanding(siteCache{}, Landing{"https://www.example.com/" + page, referrer})
 	var names []string
 	for b := range builtinCount {
 		for name, c := range builtinNames {
-			if c == b && o.fits[b] {
+			if c == b && o.builtins[b] {
 				names = append(names, name)
 			}
 		}
@@ -157,7 +157,7 @@ func TestSourceAndMedium(t *testing.T) {
 		{"", "", "Web Direct", "Direct"},
 		{"", "https://www.example.com/", "Web Direct", "Direct"},
 	} {
-		o := Default().originOf(siteCache{}, Landing{"https://www.example.com/" + test.page, test.referrer})
+		o := Default().readLanding(siteCache{}, Landing{"https://www.example.com/" + test.page, test.referrer})
 		if o.sourceName() != test.source || o.mediumName() != test.medium {
 			t.Errorf("%q from %q is %s, %s; want %s, %s", test.page, test.referrer, o.sourceName(), o.mediumName(), test.source, test.medium)
 		}

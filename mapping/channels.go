@@ -71,14 +71,14 @@ type pattern struct {
 	builtin builtin
 }
 
-// hit is what the rules are asked about. A call without a session has a campaign and nothing else.
-type hit struct {
-	values [len(columns)]string // in lower case
-	origin *origin              // nil for a call without a session
+// ruleInput is what the rules are asked about. A call without a session has a campaign and nothing else.
+type ruleInput struct {
+	values  [len(columns)]string // in lower case
+	landing *landingSource       // nil for a call without a session
 }
 
-func (o *origin) hit() hit {
-	h := hit{origin: o}
+func (o *landingSource) ruleInput() ruleInput {
+	h := ruleInput{landing: o}
 	h.values = [...]string{strings.ToLower(o.params.get("utm_campaign")), o.medium, o.source, strings.ToLower(o.page.raw), ""}
 	if o.class != noReferrer {
 		h.values[referringWebsite] = strings.ToLower(o.referrer.raw)
@@ -87,9 +87,9 @@ func (o *origin) hit() hit {
 }
 
 // classify finds the first row that fits; where none does, the channel is Other.
-func (r *Rules) classify(h hit) Channel {
+func (r *Rules) classify(h ruleInput) Channel {
 	for i := range r.rows {
-		if x := &r.rows[i]; x.fits(&h) {
+		if x := &r.rows[i]; x.matches(&h) {
 			path := x.channel
 			if x.subchannel != "" {
 				path += "." + x.subchannel
@@ -100,35 +100,35 @@ func (r *Rules) classify(h hit) Channel {
 	return Channel{Channel: "Other", Path: "Other"}
 }
 
-func (x *row) fits(h *hit) bool {
+func (x *row) matches(h *ruleInput) bool {
 	for column, c := range x.cells {
-		if c != nil && !c.fits(h, column) {
+		if c != nil && !c.matches(h, column) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c cell) fits(h *hit, column int) bool {
+func (c cell) matches(h *ruleInput, column int) bool {
 	for i := range c {
-		if c[i].fits(h, column) {
+		if c[i].matches(h, column) {
 			return true
 		}
 	}
 	return false
 }
 
-func (p *pattern) fits(h *hit, column int) bool {
+func (p *pattern) matches(h *ruleInput, column int) bool {
 	value := h.values[column]
 	switch p.kind {
 	case anyPattern:
 		return value != ""
 	case sitePattern:
-		return value != "" && within(h.origin.referrer.host, p.text)
+		return value != "" && within(h.landing.referrer.host, p.text)
 	case directPattern:
-		return h.origin != nil && value == ""
+		return h.landing != nil && value == ""
 	case builtinPattern:
-		return h.origin != nil && h.origin.fits[p.builtin]
+		return h.landing != nil && h.landing.builtins[p.builtin]
 	}
 	return value != "" && glob(p.parts, value)
 }

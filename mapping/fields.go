@@ -91,11 +91,11 @@ func moment(read func(*record) time.Time) namedValue {
 }
 
 // web is text that only a session has.
-func web(read func(x *Session, o *origin) string) namedValue {
+func web(read func(x *Session, o *landingSource) string) namedValue {
 	return text(func(r *record) string { return r.web(read) })
 }
 
-func webLong(read func(x *Session, o *origin) string) namedValue {
+func webLong(read func(x *Session, o *landingSource) string) namedValue {
 	return long(func(r *record) string { return r.web(read) })
 }
 
@@ -122,24 +122,24 @@ var values = map[string]namedValue{
 	"keyword":            param("_bk", "utm_term"),
 	"match_type":         text((*record).matchType),
 
-	"landing_page":      web(func(_ *Session, o *origin) string { return o.page.page() }),
-	"landing_page_raw":  webLong(func(x *Session, _ *origin) string { return x.LandingPage }),
-	"referrer_page":     web(func(_ *Session, o *origin) string { return o.cameFrom().page() }),
-	"referrer_page_raw": webLong(func(_ *Session, o *origin) string { return o.cameFrom().raw }),
-	"form_url":          web(func(x *Session, _ *origin) string { return splitURL(x.FormURL).page() }),
-	"form_url_raw":      webLong(func(x *Session, _ *origin) string { return x.FormURL }),
-	"search_phrase":     web(func(_ *Session, o *origin) string { return o.searchPhrase() }),
+	"landing_page":      web(func(_ *Session, o *landingSource) string { return o.page.page() }),
+	"landing_page_raw":  webLong(func(x *Session, _ *landingSource) string { return x.LandingPage }),
+	"referrer_page":     web(func(_ *Session, o *landingSource) string { return o.cameFrom().page() }),
+	"referrer_page_raw": webLong(func(_ *Session, o *landingSource) string { return o.cameFrom().raw }),
+	"form_url":          web(func(x *Session, _ *landingSource) string { return splitURL(x.FormURL).page() }),
+	"form_url_raw":      webLong(func(x *Session, _ *landingSource) string { return x.FormURL }),
+	"search_phrase":     web(func(_ *Session, o *landingSource) string { return o.searchPhrase() }),
 
-	"browser":  web(func(x *Session, _ *origin) string { return browserOf(x.UserAgent) }),
-	"platform": web(func(x *Session, _ *origin) string { return platformOf(x.UserAgent) }),
-	"city":     web(func(x *Session, _ *origin) string { return x.Geo.City }),
-	"region":   web(func(x *Session, _ *origin) string { return x.Geo.Region }),
-	"country":  web(func(x *Session, _ *origin) string { return x.Geo.Country }),
+	"browser":  web(func(x *Session, _ *landingSource) string { return browserOf(x.UserAgent) }),
+	"platform": web(func(x *Session, _ *landingSource) string { return platformOf(x.UserAgent) }),
+	"city":     web(func(x *Session, _ *landingSource) string { return x.Geo.City }),
+	"region":   web(func(x *Session, _ *landingSource) string { return x.Geo.Region }),
+	"country":  web(func(x *Session, _ *landingSource) string { return x.Geo.Country }),
 
-	"position":      text(func(r *record) string { return r.place.String() }),
-	"first_touch":   number(func(r *record) float64 { return r.place.firstTouch() }),
-	"lead_creation": number(func(r *record) float64 { return r.place.leadCreate() }),
-	"u_shaped":      number(func(r *record) float64 { return r.place.uShaped() }),
+	"position":      text(func(r *record) string { return r.position.String() }),
+	"first_touch":   number(func(r *record) float64 { return r.position.firstTouch() }),
+	"lead_creation": number(func(r *record) float64 { return r.position.leadCreate() }),
+	"u_shaped":      number(func(r *record) float64 { return r.position.uShaped() }),
 
 	"person":  {personValue, (*record).person},
 	"contact": {idValue, func(r *record) any { return r.contact() }},
@@ -172,7 +172,7 @@ func (r *record) callValue(read func(*Call) string) string {
 }
 
 // cameFrom is the referrer, and zero where the browser named none.
-func (o *origin) cameFrom() link {
+func (o *landingSource) cameFrom() link {
 	if o.class == noReferrer {
 		return link{}
 	}

@@ -119,7 +119,7 @@ func (f *field) limit() int {
 	return defaultLength
 }
 
-// fit turns a value into what the field takes, and says whether it had to be cut. Salesforce
+// fit turns a value into what the field takes, and reports whether it had to be cut. Salesforce
 // answers a value of the wrong type with an error, so what cannot be turned is left empty.
 func (f *field) fit(value any) (fitted any, short bool) {
 	switch v := value.(type) {

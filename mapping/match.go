@@ -37,10 +37,10 @@ type match struct {
 	distance time.Duration // outside the nearest window
 	taken    string        // the other call that has the session's credit
 	frozen   bool          // its events are pruned: the snapshot decides
-	place    place
+	position touchPosition
 }
 
-// credited says whether the call gets the session's credit.
+// credited reports whether the call gets the session's credit.
 func (m *match) credited() bool { return m.reason == Matched || m.reason == MatchedClockSkew }
 
 // matchCalls ties calls to sessions. Windows never overlap, since each is cut at the next start,
@@ -106,7 +106,7 @@ func (r *resolver) findSession(m *match) {
 	}
 }
 
-// isFrozen says whether a call is re-mapped from its snapshot alone, because what it was matched with is
+// isFrozen reports whether a call is re-mapped from its snapshot alone, because what it was matched with is
 // pruned. A held call and one before the collection have no answer to keep.
 func isFrozen(c *Call, prunedBefore time.Time) bool {
 	shot := c.Snapshot

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// place is where something stands in its visitor's journey.
-type place struct {
+// touchPosition is where something stands in its visitor's journey.
+type touchPosition struct {
 	first     bool // the first touch
 	lead      bool // the first conversion: Adobe's lead creation
 	converted bool // a conversion, first or later
 }
 
 // String is the touchpoint position: "FT", "LC", "Form", or several of them.
-func (p place) String() string {
+func (p touchPosition) String() string {
 	var parts []string
 	if p.first {
 		parts = append(parts, "FT")
@@ -27,20 +27,20 @@ func (p place) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// placeOf reads a position back.
-func placeOf(position string) place {
-	return place{
+// parsePosition reads a position back.
+func parsePosition(position string) touchPosition {
+	return touchPosition{
 		first:     strings.Contains(position, "FT"),
 		lead:      strings.Contains(position, "LC"),
 		converted: strings.Contains(position, "LC") || strings.Contains(position, "Form"),
 	}
 }
 
-func (p place) firstTouch() float64 { return count(p.first) }
-func (p place) leadCreate() float64 { return count(p.lead) }
+func (p touchPosition) firstTouch() float64 { return count(p.first) }
+func (p touchPosition) leadCreate() float64 { return count(p.lead) }
 
 // uShaped gives half the credit to the first touch and half to the lead's creation.
-func (p place) uShaped() float64 { return (count(p.first) + count(p.lead)) / 2 }
+func (p touchPosition) uShaped() float64 { return (count(p.first) + count(p.lead)) / 2 }
 
 func count(yes bool) float64 {
 	if yes {
@@ -52,15 +52,15 @@ func count(yes bool) float64 {
 // step is one touch of a journey: a session, or a call that has no session.
 type step struct {
 	at, converted time.Time // converted is zero where there was no conversion
-	place         *place
+	position      *touchPosition
 }
 
-// placeAll finds the first touch and the first conversion of the journey.
-func (r *resolver) placeAll() {
-	r.places = make([]place, len(r.sessions))
+// setPositions finds the first touch and the first conversion of the journey.
+func (r *resolver) setPositions() {
+	r.positions = make([]touchPosition, len(r.sessions))
 	steps := make([]step, len(r.sessions), len(r.sessions)+len(r.matches))
 	for i := range r.sessions {
-		steps[i] = step{r.sessions[i].StartedAt, r.sessions[i].FormAt, &r.places[i]}
+		steps[i] = step{r.sessions[i].StartedAt, r.sessions[i].FormAt, &r.positions[i]}
 	}
 	// What retention dropped came before all that is left.
 	hadFirst, hadLead := r.j.PrunedSessions > 0, !r.j.PrunedForm.IsZero()
@@ -68,27 +68,27 @@ func (r *resolver) placeAll() {
 		m := &r.matches[i]
 		switch {
 		case m.call.Visitor == "":
-			m.place = place{true, true, true} // nothing else is known of the caller
+			m.position = touchPosition{true, true, true} // nothing else is known of the caller
 		case !r.converts(m):
 		case m.frozen:
 			hadFirst, hadLead = true, true
-			m.place = place{m.call.Snapshot.FirstTouch, m.call.Snapshot.LeadCreate, true}
+			m.position = touchPosition{m.call.Snapshot.FirstTouch, m.call.Snapshot.LeadCreate, true}
 		case m.session >= 0 && m.taken == "":
 			// One session has one conversion, the earlier of form and call.
 			if at := &steps[m.session].converted; at.IsZero() || m.call.At.Before(*at) {
 				*at = m.call.At
 			}
 		default:
-			steps = append(steps, step{m.call.At, m.call.At, &m.place})
+			steps = append(steps, step{m.call.At, m.call.At, &m.position})
 		}
 	}
 	markFirsts(steps, hadFirst, hadLead)
 	for i := range r.sessions {
-		r.sessions[i].Position = r.places[i].String()
+		r.sessions[i].Position = r.positions[i].String()
 	}
 	for i := range r.matches {
 		if m := &r.matches[i]; m.credited() && !m.frozen {
-			m.place = r.places[m.session]
+			m.position = r.positions[m.session]
 		}
 	}
 }
@@ -103,20 +103,20 @@ func markFirsts(steps []step, hadFirst, hadLead bool) {
 		if x.converted.IsZero() {
 			continue
 		}
-		x.place.converted = true
+		x.position.converted = true
 		if lead < 0 || x.converted.Before(steps[lead].converted) {
 			lead = i
 		}
 	}
 	if first >= 0 && !hadFirst {
-		steps[first].place.first = true
+		steps[first].position.first = true
 	}
 	if lead >= 0 && !hadLead {
-		steps[lead].place.lead = true
+		steps[lead].position.lead = true
 	}
 }
 
-// converts says whether a call counts in its visitor's journey: it has a touchpoint, or will have one.
+// converts reports whether a call counts in its visitor's journey: it has a touchpoint, or will have one.
 // A deleted Task's record that is kept still counts, or its lead creation would be given out twice.
 func (r *resolver) converts(m *match) bool {
 	switch m.reason {

@@ -8,26 +8,26 @@ import (
 // record is what a touchpoint is made of: a call with its session, a call alone (a Task
 // touchpoint), or a session alone (a journey record).
 type record struct {
-	s       *Settings
-	call    *Call    // nil for a journey record
-	session *Session // nil for a Task touchpoint
-	origin  *origin  // of session
-	place   place
-	who     string  // WhoId: of the call, or of the visitor's first call
-	reason  Reason  // of the call; empty for a journey record
-	channel Channel // by the session's values, else by the call's campaign
+	s        *Settings
+	call     *Call          // nil for a journey record
+	session  *Session       // nil for a Task touchpoint
+	landing  *landingSource // of session
+	position touchPosition
+	who      string  // WhoId: of the call, or of the visitor's first call
+	reason   Reason  // of the call; empty for a journey record
+	channel  Channel // by the session's values, else by the call's campaign
 }
 
-// newRecord finds the channel and the person; origin is nil without a session.
-func (s *Settings) newRecord(call *Call, x *Session, o *origin, where place) *record {
-	r := &record{s: s, call: call, session: x, origin: o, place: where}
+// newRecord finds the channel and the person; o is nil without a session.
+func (s *Settings) newRecord(call *Call, x *Session, o *landingSource, where touchPosition) *record {
+	r := &record{s: s, call: call, session: x, landing: o, position: where}
 	if call != nil {
 		r.who = whoOf(call)
 	}
 	if o != nil {
 		r.channel = o.channel
 	} else {
-		var h hit
+		var h ruleInput
 		h.values[0] = strings.ToLower(r.campaign())
 		r.channel = s.rules().classify(h)
 	}
@@ -117,18 +117,18 @@ func (r *record) adID() string {
 
 // param is the first of the landing page's parameters that has a value.
 func (r *record) param(keys ...string) string {
-	if r.origin == nil {
+	if r.landing == nil {
 		return ""
 	}
-	return r.origin.params.get(keys...)
+	return r.landing.params.get(keys...)
 }
 
 // destination is where the ad of a paid search led to.
 func (r *record) destination() string {
-	if r.origin == nil || !r.origin.paidSearch() {
+	if r.landing == nil || !r.landing.paidSearch() {
 		return ""
 	}
-	return withoutTracking(r.origin.page.raw)
+	return withoutTracking(r.landing.page.raw)
 }
 
 // matchType spells out the letter that the ad platform put into the landing page.
@@ -145,11 +145,11 @@ func (r *record) matchType() string {
 }
 
 // web gives a value that only a session has.
-func (r *record) web(read func(x *Session, o *origin) string) string {
+func (r *record) web(read func(x *Session, o *landingSource) string) string {
 	if r.session == nil {
 		return ""
 	}
-	return read(r.session, r.origin)
+	return read(r.session, r.landing)
 }
 
 // person is the Lead or Contact whose Bizible Person the touchpoint belongs to.

@@ -60,7 +60,7 @@ func registrable(host string) string {
 	return site
 }
 
-// within says whether a host is the domain, or lies within it.
+// within reports whether a host is the domain, or lies within it.
 func within(host, domain string) bool {
 	rest, ok := strings.CutSuffix(host, domain)
 	return ok && domain != "" && (rest == "" || strings.HasSuffix(rest, "."))
@@ -160,7 +160,7 @@ func knownHits(host string) []known {
 	return hits
 }
 
-// isGoogle says whether a host is Google's search, and not one of its many other services.
+// isGoogle reports whether a host is Google's search, and not one of its many other services.
 func isGoogle(host string) bool {
 	site := registrable(host)
 	if !strings.HasPrefix(site, "google.") {

@@ -62,7 +62,7 @@ func TestReferrerClass(t *testing.T) {
 		{"https://www.icq.com/search/results.php?q=shoes", search, "ICQ"},
 		{"https://blog.example.net/", otherSite, ""},
 	} {
-		o := s.originOf(siteCache{}, Landing{"https://www.example.com/", test.referrer})
+		o := s.readLanding(siteCache{}, Landing{"https://www.example.com/", test.referrer})
 		if o.class != test.class || o.name != test.name {
 			t.Errorf("%s is %s %q, want %s %q", test.referrer, o.class, o.name, test.class, test.name)
 		}
@@ -81,7 +81,7 @@ func TestSearchPhrase(t *testing.T) {
 		{"https://example.com/", "https://www.linkedin.com/?q=x", ""},
 		{"https://example.com/", "", ""},
 	} {
-		if got := s.originOf(siteCache{}, Landing{test.page, test.referrer}).searchPhrase(); got != test.want {
+		if got := s.readLanding(siteCache{}, Landing{test.page, test.referrer}).searchPhrase(); got != test.want {
 			t.Errorf("%s from %s was searched by %q, want %q", test.page, test.referrer, got, test.want)
 		}
 	}

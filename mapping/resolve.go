@@ -18,11 +18,11 @@ func (s *Settings) Resolve(j Journey) Result {
 	}
 	r.classifyAll()
 	r.matchCalls()
-	r.placeAll()
+	r.setPositions()
 	r.result.Sessions = r.sessions
 	r.result.Calls = make([]Resolution, len(j.Calls))
 	for i := range r.matches {
-		r.conclude(i)
+		r.buildResult(i)
 	}
 	r.journey()
 	return r.result
@@ -30,35 +30,35 @@ func (s *Settings) Resolve(j Journey) Result {
 
 // resolver carries one visitor through the steps of Resolve.
 type resolver struct {
-	s        *Settings
-	j        *Journey
-	sites    siteCache
-	sessions []Session
-	origins  []*origin // of sessions
-	places   []place   // of sessions
-	matches  []match   // of j.Calls
-	byTime   []int     // j.Calls in the order in which they claim sessions
-	result   Result
+	s         *Settings
+	j         *Journey
+	sites     siteCache
+	sessions  []Session
+	landings  []*landingSource // of sessions
+	positions []touchPosition  // of sessions
+	matches   []match          // of j.Calls
+	byTime    []int            // j.Calls in the order in which they claim sessions
+	result    Result
 }
 
-// conclude writes down the answer for a call, and its touchpoint.
-func (r *resolver) conclude(i int) {
+// buildResult writes down the answer for a call, and its touchpoint.
+func (r *resolver) buildResult(i int) {
 	m, out := &r.matches[i], &r.result.Calls[i]
 	*out = Resolution{TaskID: m.call.TaskID, Reason: m.reason, Distance: int64(m.distance / time.Second)}
 	var x *Session
-	var o *origin
+	var o *landingSource
 	switch {
 	case m.frozen:
 		if shot := m.call.Snapshot.Session; shot != nil && m.credited() {
 			kept := *shot
-			kept.TaskID, kept.Position = m.call.TaskID, m.place.String()
+			kept.TaskID, kept.Position = m.call.TaskID, m.position.String()
 			x, o = &kept, r.s.classify(r.sites, &kept)
 		}
 	case m.credited():
 		kept := r.sessions[m.session]
-		x, o = &kept, r.origins[m.session]
+		x, o = &kept, r.landings[m.session]
 	}
-	rec := r.s.newRecord(m.call, x, o, m.place)
+	rec := r.s.newRecord(m.call, x, o, m.position)
 	rec.reason = m.reason
 	out.Session, out.Rule = x, rec.channel.Rule
 	out.Candidates = r.candidates(m)
@@ -77,7 +77,7 @@ func (r *resolver) conclude(i int) {
 	}
 }
 
-// writes says whether the call's touchpoint should stand as it is worked out now.
+// writes reports whether the call's touchpoint should stand as it is worked out now.
 func (r *resolver) writes(m *match) bool {
 	switch m.reason {
 	case TaskDeleted:
@@ -90,7 +90,7 @@ func (r *resolver) writes(m *match) bool {
 	return true
 }
 
-// retracts says whether a touchpoint that was written must go with its basis.
+// retracts reports whether a touchpoint that was written must go with its basis.
 func (r *resolver) retracts(m *match) bool {
 	return r.s.RetractDelete && m.call.Written && (m.reason == TaskDeleted || m.reason == NoBizibleID)
 }
@@ -106,7 +106,7 @@ func (r *resolver) snapshot(m *match, out *Resolution) *Snapshot {
 	}
 	return &Snapshot{
 		Visitor: m.call.Visitor, Reason: m.reason, Session: out.Session, Since: since,
-		FirstTouch: m.place.first, LeadCreate: m.place.lead,
+		FirstTouch: m.position.first, LeadCreate: m.position.lead,
 		Distance: out.Distance, Detail: out.Detail,
 	}
 }
@@ -123,15 +123,15 @@ func (r *resolver) journey() {
 	if !r.s.Journey {
 		return
 	}
-	who, called := r.caller()
+	who, called := r.firstCaller()
 	wanted := make(map[string]bool)
 	for i := range r.sessions {
 		x := r.sessions[i]
-		if !called || x.TaskID != "" || r.places[i] == (place{}) {
+		if !called || x.TaskID != "" || r.positions[i] == (touchPosition{}) {
 			continue
 		}
 		wanted[journeyKey(x.ID)] = true
-		r.webTouchpoint(x, r.origins[i], who, r.places[i])
+		r.webTouchpoint(x, r.landings[i], who, r.positions[i])
 	}
 	for _, old := range r.j.Standing {
 		if wanted[old.Key] {
@@ -143,9 +143,9 @@ func (r *resolver) journey() {
 			r.result.Retract = append(r.result.Retract, old.Key)
 			continue
 		}
-		var where place
+		var where touchPosition
 		if pruned {
-			where = placeOf(x.Position)
+			where = parsePosition(x.Position)
 		}
 		x.Position = where.String()
 		r.webTouchpoint(x, r.s.classify(r.sites, &x), who, where)
@@ -154,14 +154,14 @@ func (r *resolver) journey() {
 	slices.Sort(r.result.Retract)
 }
 
-func (r *resolver) webTouchpoint(x Session, o *origin, who string, where place) {
+func (r *resolver) webTouchpoint(x Session, o *landingSource, who string, where touchPosition) {
 	rec := r.s.newRecord(nil, &x, o, where)
 	rec.who = who
 	r.result.Touchpoints = append(r.result.Touchpoints, rec.touchpoint())
 }
 
-// caller says whether the visitor called, and as whom: the first call by time that has a person.
-func (r *resolver) caller() (who string, called bool) {
+// firstCaller reports whether the visitor called, and as whom: the first call by time that has a person.
+func (r *resolver) firstCaller() (who string, called bool) {
 	for _, i := range r.byTime {
 		m := &r.matches[i]
 		if m.call.Visitor == "" || m.reason == Held && !m.call.Written || !r.converts(m) {

@@ -185,20 +185,20 @@ func TestPositions(t *testing.T) {
 func TestPlace(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		place  place
-		text   string
-		counts [3]float64
+		position touchPosition
+		text     string
+		counts   [3]float64
 	}{
-		{place{}, "", [3]float64{0, 0, 0}},
-		{place{first: true}, "FT", [3]float64{1, 0, 0.5}},
-		{place{lead: true, converted: true}, "LC", [3]float64{0, 1, 0.5}},
-		{place{true, true, true}, "FT, LC", [3]float64{1, 1, 1}},
-		{place{converted: true}, "Form", [3]float64{0, 0, 0}},
-		{place{first: true, converted: true}, "FT, Form", [3]float64{1, 0, 0.5}},
+		{touchPosition{}, "", [3]float64{0, 0, 0}},
+		{touchPosition{first: true}, "FT", [3]float64{1, 0, 0.5}},
+		{touchPosition{lead: true, converted: true}, "LC", [3]float64{0, 1, 0.5}},
+		{touchPosition{true, true, true}, "FT, LC", [3]float64{1, 1, 1}},
+		{touchPosition{converted: true}, "Form", [3]float64{0, 0, 0}},
+		{touchPosition{first: true, converted: true}, "FT, Form", [3]float64{1, 0, 0.5}},
 	} {
-		p := test.place
-		if got := [3]float64{p.firstTouch(), p.leadCreate(), p.uShaped()}; p.String() != test.text || got != test.counts || placeOf(test.text) != p {
-			t.Errorf("%+v is %q with %v, and reads back as %+v", p, p.String(), got, placeOf(test.text))
+		p := test.position
+		if got := [3]float64{p.firstTouch(), p.leadCreate(), p.uShaped()}; p.String() != test.text || got != test.counts || parsePosition(test.text) != p {
+			t.Errorf("%+v is %q with %v, and reads back as %+v", p, p.String(), got, parsePosition(test.text))
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (p *ruleParser) warn() {
 	}
 }
 
-// covers says whether everything that fits the other row fits this one: sure if true, and
+// covers reports whether everything that fits the other row fits this one: sure if true, and
 // not always noticed, since words and built-in logic may overlap.
 func (x *row) covers(other *row) bool {
 	for i := range x.cells {

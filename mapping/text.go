@@ -25,7 +25,7 @@ func clean(s string) string {
 }
 
 // cut shortens a text to a number of UTF-16 units, which is how Salesforce counts, and never
-// splits a character. It says whether it had to.
+// splits a character. It reports whether it had to.
 func cut(s string, limit int) (string, bool) {
 	if limit <= 0 || len(s) <= limit {
 		return s, false // no text has more UTF-16 units than bytes

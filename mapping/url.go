@@ -72,7 +72,7 @@ var notInHosts = func() (not [0x80]bool) {
 	return not
 }()
 
-// isHost says whether a text can be a host: a name, an address, or one in brackets.
+// isHost reports whether a text can be a host: a name, an address, or one in brackets.
 func isHost(s string) bool {
 	if s == "" || !utf8.ValidString(s) {
 		return false
@@ -146,7 +146,7 @@ func unescape(s string) string {
 	return strings.ReplaceAll(s, "+", " ")
 }
 
-// isMacro says whether an ad server or mail program left its placeholder as it was: {keyword}, {{lead.Id}}.
+// isMacro reports whether an ad server or mail program left its placeholder as it was: {keyword}, {{lead.Id}}.
 func isMacro(value string) bool {
 	return len(value) > 1 && value[0] == '{' && value[len(value)-1] == '}'
 }
@@ -173,7 +173,7 @@ func pageParams(l link) params {
 // clickIDs are the parameters by which ad platforms mark a click.
 var clickIDs = []string{"gclid", "gbraid", "wbraid", "dclid", "msclkid", "fbclid", "li_fat_id", "twclid", "ttclid", "rdt_cid"}
 
-// isTag says whether a parameter tells of a campaign: utm_*, a click id, or Marketo Measure's own.
+// isTag reports whether a parameter tells of a campaign: utm_*, a click id, or Marketo Measure's own.
 func isTag(key string) bool {
 	switch key {
 	case "_bt", "_bf", "_bl":
@@ -197,7 +197,7 @@ func campaignTags(raw string) string {
 	return strings.Join(slices.Compact(tags), "&")
 }
 
-// isTracking says whether a parameter is there for statistics, and the page is the same without it.
+// isTracking reports whether a parameter is there for statistics, and the page is the same without it.
 func isTracking(key string) bool {
 	switch key {
 	case "_bk", "_bm", "_bn", "_bg", "gclsrc", "srsltid", "mc_cid", "mc_eid", "_ga", "_gl", "mkt_tok":

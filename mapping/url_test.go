@@ -105,13 +105,13 @@ func FuzzURL(f *testing.F) {
 	f.Add("//[::1", "android-app://com.linkedin.android")
 	s := Default()
 	f.Fuzz(func(t *testing.T, page, referrer string) {
-		o := s.originOf(siteCache{}, Landing{page, referrer})
-		o.channel = s.rules().classify(o.hit())
+		o := s.readLanding(siteCache{}, Landing{page, referrer})
+		o.channel = s.rules().classify(o.ruleInput())
 		if o.channel.Channel == "" || o.class == "" {
 			t.Error("no channel or no class")
 		}
 		x := Session{LandingPage: page, Referrer: referrer, FormURL: page}
-		r := s.newRecord(nil, &x, s.classify(siteCache{}, &x), place{})
+		r := s.newRecord(nil, &x, s.classify(siteCache{}, &x), touchPosition{})
 		checkValues(t, r.touchpoint())
 		withoutTracking(page)
 		campaignTags(page)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// origin is all that a session's first page and its referrer tell about where the visitor came from.
-type origin struct {
+// A landingSource is all that a session's first page and its referrer tell about where the visitor came from.
+type landingSource struct {
 	page     link
 	referrer link
 	params   params
@@ -15,13 +15,13 @@ type origin struct {
 	phrase   string // what was searched for
 	medium   string // utm_medium in lower case
 	source   string // utm_source in lower case
-	fits     [builtinCount]bool
+	builtins [builtinCount]bool
 	channel  Channel
 }
 
-// originOf reads a landing. It costs a few microseconds, so each session is read once.
-func (s *Settings) originOf(sites siteCache, x Landing) *origin {
-	o := &origin{page: splitURL(x.Page), referrer: splitURL(x.Referrer)}
+// readLanding reads a landing. It costs a few microseconds, so each session is read once.
+func (s *Settings) readLanding(sites siteCache, x Landing) *landingSource {
+	o := &landingSource{page: splitURL(x.Page), referrer: splitURL(x.Referrer)}
 	o.params = pageParams(o.page)
 	o.medium, o.source = strings.ToLower(o.params.get("utm_medium")), strings.ToLower(o.params.get("utm_source"))
 	o.class = s.siteClass(sites, o.referrer.host, o.page.host)
@@ -34,15 +34,15 @@ func (s *Settings) originOf(sites siteCache, x Landing) *origin {
 
 // Channel says which channel a landing page and its referrer give, by the rules of these settings.
 func (s *Settings) Channel(landingPage, referrer string) Channel {
-	return s.rules().classify(s.originOf(siteCache{}, Landing{landingPage, referrer}).hit())
+	return s.rules().classify(s.readLanding(siteCache{}, Landing{landingPage, referrer}).ruleInput())
 }
 
 // ChannelOf says which channel a session has by these settings, carry-over included.
 func (s *Settings) ChannelOf(x Session) Channel { return s.classify(siteCache{}, &x).channel }
 
-// classifyAll finds every session's origin and channel. A Direct session may inherit the channel of the one before.
+// classifyAll finds every session's source and channel. A Direct session may inherit the channel of the one before.
 func (r *resolver) classifyAll() {
-	r.origins = make([]*origin, len(r.sessions))
+	r.landings = make([]*landingSource, len(r.sessions))
 	for i := range r.sessions {
 		x, last := &r.sessions[i], r.j.PrunedLast
 		if i > 0 {
@@ -51,14 +51,14 @@ func (r *resolver) classifyAll() {
 		if last != nil && r.s.ChannelCarryover > 0 {
 			x.Carried = r.s.carried(r.sites, last, x, x.StartedAt.Sub(last.EndedAt))
 		}
-		r.origins[i] = r.s.classify(r.sites, x)
+		r.landings[i] = r.s.classify(r.sites, x)
 	}
 }
 
 // carried is the landing whose channel a session inherits, or nil: that of the session before,
 // or what that one inherited itself.
 func (s *Settings) carried(sites siteCache, last, x *Session, apart time.Duration) *Landing {
-	if apart > s.ChannelCarryover || !s.originOf(sites, Landing{x.LandingPage, x.Referrer}).direct() {
+	if apart > s.ChannelCarryover || !s.readLanding(sites, Landing{x.LandingPage, x.Referrer}).direct() {
 		return nil
 	}
 	if last.Carried != nil {
@@ -68,19 +68,19 @@ func (s *Settings) carried(sites siteCache, last, x *Session, apart time.Duratio
 }
 
 // classify fills in what follows from a session's landing.
-func (s *Settings) classify(sites siteCache, x *Session) *origin {
-	o := s.originOf(sites, Landing{x.LandingPage, x.Referrer})
-	o.channel = s.rules().classify(o.hit())
+func (s *Settings) classify(sites siteCache, x *Session) *landingSource {
+	o := s.readLanding(sites, Landing{x.LandingPage, x.Referrer})
+	o.channel = s.rules().classify(o.ruleInput())
 	if x.Carried != nil && s.ChannelCarryover > 0 {
-		o.channel = s.rules().classify(s.originOf(sites, *x.Carried).hit())
+		o.channel = s.rules().classify(s.readLanding(sites, *x.Carried).ruleInput())
 	}
 	x.Source, x.Medium, x.Campaign = clean(o.sourceName()), clean(o.mediumName()), clean(o.params.get("utm_campaign"))
 	x.Channel, x.Subchannel, x.ChannelPath, x.Rule = o.channel.Channel, o.channel.Subchannel, o.channel.Path, o.channel.Rule
 	return o
 }
 
-// direct says whether nothing tells where the visitor came from.
-func (o *origin) direct() bool {
+// direct reports whether nothing tells where the visitor came from.
+func (o *landingSource) direct() bool {
 	for _, e := range o.params {
 		if e.value != "" && isTag(e.key) {
 			return false
@@ -89,21 +89,21 @@ func (o *origin) direct() bool {
 	return o.class == noReferrer || o.class == ownSite || o.class == signIn
 }
 
-// mediumName is the session's medium: utm_medium, else what the origin amounts to.
-func (o *origin) mediumName() string {
+// mediumName is the session's medium: utm_medium, else the one of its class.
+func (o *landingSource) mediumName() string {
 	if m := o.params.get("utm_medium"); m != "" {
 		return m
 	}
 	switch {
 	case o.paidSearch():
 		return "CPC"
-	case o.fits[doubleClick] || o.fits[adWordsDisplay]:
+	case o.builtins[doubleClick] || o.builtins[adWordsDisplay]:
 		return "Display"
-	case o.fits[facebookPaid] || o.fits[linkedInPaid] || o.fits[otherPaidSocial]:
+	case o.builtins[facebookPaid] || o.builtins[linkedInPaid] || o.builtins[otherPaidSocial]:
 		return "Paid Social"
 	case o.organic():
 		return "Organic"
-	case o.class == social || o.fits[facebook]:
+	case o.class == social || o.builtins[facebook]:
 		return "Social"
 	case o.class == webmail:
 		return "Email"
@@ -114,17 +114,17 @@ func (o *origin) mediumName() string {
 }
 
 // sourceName is the touchpoint source: the ad platform, the search engine, utm_source, or the web as such.
-func (o *origin) sourceName() string {
+func (o *landingSource) sourceName() string {
 	switch {
-	case o.fits[adWordsPaidSearch] || o.fits[adWordsDisplay]:
+	case o.builtins[adWordsPaidSearch] || o.builtins[adWordsDisplay]:
 		return "Google AdWords"
-	case o.fits[bingPaidSearch] || o.fits[yahooPaidSearch] && o.bingSign():
+	case o.builtins[bingPaidSearch] || o.builtins[yahooPaidSearch] && o.bingSign():
 		return "Bing Ads"
-	case o.fits[facebookPaid]:
+	case o.builtins[facebookPaid]:
 		return "Facebook"
-	case o.fits[linkedInPaid]:
+	case o.builtins[linkedInPaid]:
 		return "LinkedIn"
-	case o.fits[googleOrganic]:
+	case o.builtins[googleOrganic]:
 		return "Google"
 	case o.organic():
 		return o.name
@@ -140,7 +140,7 @@ func (o *origin) sourceName() string {
 }
 
 // searchPhrase is what was searched for. Engines rarely tell any more.
-func (o *origin) searchPhrase() string {
+func (o *landingSource) searchPhrase() string {
 	if o.class != search && !o.paidSearch() {
 		return ""
 	}
