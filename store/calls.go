@@ -74,6 +74,11 @@ func applyTask(tx *txn, read *Call) (bool, error) {
 			}
 		}
 	}
+	if c.Forgotten && !old.Forgotten {
+		if err := freezeCall(tx, c.TaskID); err != nil {
+			return false, err
+		}
+	}
 	if err := storeCall(tx, &c); err != nil {
 		return false, err
 	}

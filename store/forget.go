@@ -163,6 +163,16 @@ func freeze(tx *txn, t Touchpoint) error {
 	return storeTouchpoint(tx, &kept)
 }
 
+// freezeCall freezes the touchpoint of a call that came to name a forgotten visitor: nothing
+// resolves it anew. A deletion that is due stays due.
+func freezeCall(tx *txn, taskID string) error {
+	t, ok, err := loadTouchpoint(tx, []byte(CallKey(taskID)))
+	if err != nil || !ok || t.Frozen || t.Delete {
+		return err
+	}
+	return freeze(tx, t)
+}
+
 // eraseStrays erases forgotten visitors from touchpoints whose Task has come to name
 // somebody else: they say what they said until they are resolved anew, or deleted. No more
 // of them can come up by now. It looks at every touchpoint, as compaction does, unless

@@ -46,3 +46,28 @@ func TestCompactEndsAnErasureThatWasCutOff(t *testing.T) {
 		t.Errorf("the touchpoint of the record that stands: %+v, error %v", tp, err)
 	}
 }
+
+// A record of a visitor who was erased, whose call came to name somebody else, has no content
+// here until it is resolved anew: it is not compared with the org, and not sent as it is. If
+// the call then names an erased visitor, nothing resolves it anew, and it is frozen.
+func TestErasedStray(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.want("content")
+	d.send()
+	apply := func(visitor, hash string) {
+		d.must2(d.s.ApplyTasks(t.Context(), []Call{{Call: mapping.Call{TaskID: deskTask, Visitor: visitor, At: goldenAt}, Hash: hash}}, Cursor{}))
+	}
+	apply("b", "2")
+	_, err := d.s.Forget(t.Context(), "a", d.now)
+	d.must(err)
+	d.must(d.s.Resend(t.Context(), []string{CallKey(deskTask)}, d.now, true))
+	if due, err := d.s.Due(d.now, 10); err != nil || len(due) > 0 {
+		t.Errorf("due without content: %+v, error %v", due, err)
+	}
+	apply("a", "3")
+	_, tp, err := d.s.Call(deskTask)
+	if err != nil || tp == nil || !tp.Frozen || tp.RecordID != "a00" {
+		t.Errorf("the record of a call that names an erased visitor: %+v, error %v", tp, err)
+	}
+}

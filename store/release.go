@@ -52,12 +52,13 @@ func (s *Store) ReleaseAll(ctx context.Context, now time.Time) (n int, err error
 	return len(keys), err
 }
 
-// Resend makes touchpoints due that stand no longer as they should. gone says that the
-// record is not there at all.
+// Resend makes touchpoints due whose record differs from what it should be. gone reports
+// that there is no record. A touchpoint that is parked, or has no content (its visitor was
+// erased), is left alone.
 func (s *Store) Resend(ctx context.Context, keys []string, now time.Time, gone bool) error {
 	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
-		if t.State == Parked {
-			return false // it is tried again when its time comes
+		if t.State == Parked || t.Hash == "" {
+			return false // it is tried again when its time comes, or has no content to send
 		}
 		t.State, t.NextAttempt, t.WrittenHash = Pending, now, ""
 		if gone {

@@ -174,10 +174,10 @@ func (e *Engine) wrongRecords(ctx context.Context, r *Reconciled) (gone, edited 
 	return gone, edited, err
 }
 
-// comparable reports whether a record is known to stand as the store has it. What is on
-// its way, forgotten or taken back is not.
+// comparable reports whether the store has the content that the record should hold. It has
+// not for a touchpoint that is in flight, retracted, or whose visitor was erased.
 func comparable(t store.Touchpoint) bool {
-	return (t.State == store.Written || t.State == store.Unchanged) && !t.Frozen && !t.Retracted && !t.Delete
+	return (t.State == store.Written || t.State == store.Unchanged) && t.Hash != "" && !t.Frozen && !t.Retracted && !t.Delete
 }
 
 func (e *Engine) comparePage(ctx context.Context, records []salesforce.Record, standing map[string]bool, r *Reconciled) (edited []string, err error) {
