@@ -147,15 +147,15 @@ func TestSourceAndMedium(t *testing.T) {
 		{"?_bf=1", "", "Facebook", "Paid Social"},
 		{"?_bl=1", "", "LinkedIn", "Paid Social"},
 		{"?dclid=1&utm_source=dc", "", "dc", "Display"},
-		{"", "https://www.google.com/", "Google", "Organic"},
-		{"?utm_source=Google&utm_medium=organic", "", "Google", "organic"},
-		{"?utm_source=partner", "https://duckduckgo.com/", "DuckDuckGo", "Organic"},
+		{"", "https://www.google.com/", "Organic - Google", "Search"},
+		{"?utm_source=Google&utm_medium=organic", "", "Organic - Google", "organic"},
+		{"?utm_source=partner", "https://duckduckgo.com/", "Organic - DuckDuckGo", "Search"},
 		{"", "https://www.reddit.com/", "Web", "Social"},
 		{"?utm_source=Spring+Mail", "https://mail.google.com/", "Spring Mail", "Email"},
-		{"", "https://chatgpt.com/", "Web", "Referral"},
-		{"", "https://blog.example.net/", "Web", "Referral"},
-		{"", "", "Web Direct", "Direct"},
-		{"", "https://www.example.com/", "Web Direct", "Direct"},
+		{"", "https://chatgpt.com/", "Web", "Web"},
+		{"", "https://blog.example.net/", "Web", "Web"},
+		{"", "", "Web Direct", "Web"},
+		{"", "https://www.example.com/", "Web Direct", "Web"},
 	} {
 		o := Default().readLanding(siteCache{}, Landing{"https://www.example.com/" + test.page, test.referrer})
 		if o.sourceName() != test.source || o.mediumName() != test.medium {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	_ "embed"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ type valueKind int
 
 const (
 	textValue valueKind = iota
-	longValue           // text that may be as long as a URL
+	urlValue            // a URL, which is shortened with care
 	timeValue
 	numberValue
 	boolValue
@@ -50,7 +51,7 @@ var DefaultFields = sync.OnceValue(func() *FieldMap {
 // DefaultFieldsFile is the built-in map as a file, as a start for one's own.
 func DefaultFieldsFile() []byte { return []byte(string(fieldsTXT)) }
 
-// TaskFields lists the Task fields that the map names; the built-in map names none.
+// TaskFields lists the Task fields that the map names; only those beyond the ones that are always read.
 func (m *FieldMap) TaskFields() []string {
 	var names []string
 	for i := range m.fields {
@@ -72,22 +73,23 @@ func (m *FieldMap) Names() []string {
 type namedValue struct {
 	kind valueKind
 	read func(*record) any
+	task []string // the Task fields that it needs beyond those that are always read
 }
 
 func text(read func(*record) string) namedValue {
-	return namedValue{textValue, func(r *record) any { return read(r) }}
+	return namedValue{kind: textValue, read: func(r *record) any { return read(r) }}
 }
 
-func long(read func(*record) string) namedValue {
-	return namedValue{longValue, func(r *record) any { return read(r) }}
+func urlText(read func(*record) string) namedValue {
+	return namedValue{kind: urlValue, read: func(r *record) any { return read(r) }}
 }
 
 func number(read func(*record) float64) namedValue {
-	return namedValue{numberValue, func(r *record) any { return read(r) }}
+	return namedValue{kind: numberValue, read: func(r *record) any { return read(r) }}
 }
 
 func moment(read func(*record) time.Time) namedValue {
-	return namedValue{timeValue, func(r *record) any { return read(r) }}
+	return namedValue{kind: timeValue, read: func(r *record) any { return read(r) }}
 }
 
 // web is text that only a session has.
@@ -95,12 +97,17 @@ func web(read func(x *Session, o *landingSource) string) namedValue {
 	return text(func(r *record) string { return r.web(read) })
 }
 
-func webLong(read func(x *Session, o *landingSource) string) namedValue {
-	return long(func(r *record) string { return r.web(read) })
+func webURL(read func(x *Session, o *landingSource) string) namedValue {
+	return urlText(func(r *record) string { return r.web(read) })
 }
 
 func param(keys ...string) namedValue {
 	return text(func(r *record) string { return r.param(keys...) })
+}
+
+// names is a parameter that holds a name, and not a number, which is an id.
+func names(keys ...string) namedValue {
+	return text(func(r *record) string { return r.nameParam(keys...) })
 }
 
 // values are all that a field can be given by name.
@@ -113,21 +120,31 @@ var values = map[string]namedValue{
 	"subchannel":   text(func(r *record) string { return r.channel.Subchannel }),
 	"channel_path": text(func(r *record) string { return r.channel.Path }),
 
-	"campaign":           text((*record).campaign),
-	"campaign_id":        param("gad_campaignid", "utm_id", "hsa_cam", "utm_campaign"),
-	"ad_content":         text((*record).adContent),
-	"ad_id":              text((*record).adID),
-	"ad_group_id":        param("_bg", "hsa_grp"),
-	"ad_destination_url": long((*record).destination),
-	"keyword":            param("_bk", "utm_term"),
-	"match_type":         text((*record).matchType),
+	"campaign":    text((*record).campaign),
+	"campaign_id": param("gad_campaignid", "utm_id", "hsa_cam", "utm_campaign"),
+	"ad_content":  text((*record).adContent),
+	"ad_id":       text((*record).adID),
+	"ad_group_id": text(func(r *record) string {
+		return cmp.Or(r.param("_bg", "hsa_grp"), r.idParam("utm_adgroup", "utm_ad_group", "utm_adset", "utm_ad_set"))
+	}),
+	"ad_destination_url": urlText((*record).destination),
+	"ad_group":           names("utm_adgroup", "utm_ad_group", "utm_adgroup_name", "utm_ad_group_name", "utm_adset", "utm_ad_set", "utm_adset_name"),
+	"placement":          names("utm_placement", "utm_placement_name"),
+	"placement_id": text(func(r *record) string {
+		return cmp.Or(r.param("utm_placement_id", "utm_placementid"), r.idParam("utm_placement"))
+	}),
+	"site":       names("utm_site", "utm_site_name", "site_source_name"),
+	"site_id":    text(func(r *record) string { return cmp.Or(r.param("utm_site_id", "utm_siteid"), r.idParam("utm_site")) }),
+	"keyword_id": text((*record).keywordID),
+	"keyword":    param("_bk", "utm_term"),
+	"match_type": text((*record).matchType),
 
 	"landing_page":      web(func(_ *Session, o *landingSource) string { return o.page.page() }),
-	"landing_page_raw":  webLong(func(x *Session, _ *landingSource) string { return x.LandingPage }),
+	"landing_page_raw":  webURL(func(x *Session, _ *landingSource) string { return x.LandingPage }),
 	"referrer_page":     web(func(_ *Session, o *landingSource) string { return o.cameFrom().page() }),
-	"referrer_page_raw": webLong(func(_ *Session, o *landingSource) string { return o.cameFrom().raw }),
+	"referrer_page_raw": webURL(func(_ *Session, o *landingSource) string { return o.cameFrom().raw }),
 	"form_url":          web(func(x *Session, _ *landingSource) string { return splitURL(x.FormURL).page() }),
-	"form_url_raw":      webLong(func(x *Session, _ *landingSource) string { return x.FormURL }),
+	"form_url_raw":      webURL(func(x *Session, _ *landingSource) string { return x.FormURL }),
 	"search_phrase":     web(func(_ *Session, o *landingSource) string { return o.searchPhrase() }),
 
 	"browser":  web(func(x *Session, _ *landingSource) string { return browserOf(x.UserAgent) }),
@@ -141,14 +158,15 @@ var values = map[string]namedValue{
 	"lead_creation": number(func(r *record) float64 { return r.position.leadCreate() }),
 	"u_shaped":      number(func(r *record) float64 { return r.position.uShaped() }),
 
-	"person":  {personValue, (*record).person},
-	"contact": {idValue, func(r *record) any { return r.contact() }},
+	"person":  {kind: personValue, read: (*record).person},
+	"contact": {kind: idValue, read: func(r *record) any { return r.contact() }},
+	"case":    {kind: idValue, read: func(r *record) any { return r.caseID() }, task: []string{"WhatId"}},
 
 	// Beyond the built-in map:
 	"reason":     text(func(r *record) string { return string(r.reason) }),
 	"task_id":    text(func(r *record) string { return r.callValue(func(c *Call) string { return c.TaskID }) }),
 	"bizible_id": text(func(r *record) string { return r.callValue(func(c *Call) string { return c.Visitor }) }),
-	"who_id":     {idValue, func(r *record) any { return r.who }},
+	"who_id":     {kind: idValue, read: func(r *record) any { return r.who }},
 	"call_time": moment(func(r *record) time.Time {
 		if r.call == nil {
 			return time.Time{}

@@ -32,6 +32,7 @@ func TestTouchpointFields(t *testing.T) {
 		"Touchpoint_Type": "Call", "Medium": "Call", "Touchpoint_Date": "2026-11-23T12:00:00.250Z", "Touchpoint_Source": "Google AdWords",
 		"Marketing_Channel": "Paid Search", "Marketing_Channel_Path": "Paid Search.AdWords",
 		"Ad_Campaign_Name": "Spring", "Ad_Campaign_Id": "77", "Ad_Content": "blue", "Ad_Id": "1", "Ad_Group_Id": "2",
+		"Ad_Group_Name": nil, "Keyword_Id": nil, "Placement_Id": nil, "Placement_Name": nil, "Site_Id": nil, "Site_Name": nil, "Case": nil,
 		"Ad_Destination_URL": "http://info.example.com/demo", "Keyword_Text": "red shoes", "Keyword_MatchType": "Exact",
 		"Landing_Page": "info.example.com/demo", "Landing_Page_Raw": landing,
 		"Referrer_Page": "www.google.com/search", "Referrer_Page_Raw": "https://www.google.com/search?q=shoes#x",
@@ -67,6 +68,21 @@ func TestFieldSources(t *testing.T) {
 		{"Ad_Id", "?hsa_ad=2", "2"},
 		{"Ad_Group_Id", "?_bg=1&hsa_grp=2", "1"},
 		{"Ad_Group_Id", "?hsa_grp=2", "2"},
+		{"Ad_Group_Id", "?utm_adgroup=2", "2"},
+		{"Ad_Group_Name", "?utm_adgroup=2&_bg=1", nil},
+		{"Ad_Group_Name", "?utm_adgroup=Red+shoes&_bg=1", "Red shoes"},
+		{"Ad_Group_Name", "?utm_adset=Retargeting", "Retargeting"},
+		{"Keyword_Id", "?hsa_tgt=kwd-298", "298"},
+		{"Keyword_Id", "?hsa_tgt=aud-9:kwd-298&utm_keyword_id=1", "298"},
+		{"Keyword_Id", "?hsa_tgt=dsa-298", nil},
+		{"Keyword_Id", "?utm_keyword_id=k1", "k1"},
+		{"Placement_Id", "?utm_placement_id=p1&utm_placement=2", "p1"},
+		{"Placement_Id", "?utm_placement=2", "2"},
+		{"Placement_Name", "?utm_placement=2", nil},
+		{"Placement_Name", "?utm_placement=Facebook_Feed", "Facebook_Feed"},
+		{"Site_Id", "?utm_site_id=7", "7"},
+		{"Site_Name", "?utm_site=news.example", "news.example"},
+		{"Site_Name", "?site_source_name=ig", "ig"},
 		{"Keyword_Text", "?_bk=a&utm_term=b", "a"},
 		{"Keyword_Text", "?utm_term=b", "b"},
 		{"Keyword_MatchType", "?_bm=P", "Phrase"},
@@ -130,8 +146,8 @@ func TestValuesAreFit(t *testing.T) {
 	if got := tp.Values["bizible2__Ad_Campaign_Name__c"]; got != strings.Repeat("😀", 127) {
 		t.Errorf("the campaign was cut to %v", got)
 	}
-	if got := tp.Values["bizible2__Landing_Page_Raw__c"].(string); utf16Len(got) != 32768 {
-		t.Errorf("the landing page was cut to %d", utf16Len(got))
+	if got := tp.Values["bizible2__Landing_Page_Raw__c"]; got != "https://www.example.com/?utm_term=a%00b%ff%0ac&utm_content=%20%20" {
+		t.Errorf("the landing page was cut to %v", got)
 	}
 	if got := tp.Values["bizible2__Keyword_Text__c"]; got != "ab\uFFFD c" {
 		t.Errorf("the keyword is %q", got)
@@ -148,7 +164,7 @@ func TestValuesAreFit(t *testing.T) {
 func TestCutAtBlank(t *testing.T) {
 	t.Parallel()
 	tp := matchedRecord(Default(), "https://www.example.com/?utm_term="+strings.Repeat("y", 254)+"+z").touchpoint()
-	if got := tp.Values["bizible2__Keyword_Text__c"]; got != strings.Repeat("y", 254) || tp.Cut != 1 {
+	if got := tp.Values["bizible2__Keyword_Text__c"]; got != strings.Repeat("y", 254) || tp.Cut != 2 { // the keyword, the raw URL
 		t.Errorf("%q, %d cut", got, tp.Cut)
 	}
 }
@@ -205,7 +221,7 @@ func TestParseFields(t *testing.T) {
 	if _, ok := v["bizible2__Browser__c"]; ok || len(v) != len(DefaultFields().fields)+5 {
 		t.Errorf("the dropped field is there, or another is not: %d fields", len(v))
 	}
-	if len(DefaultFields().Names()) != 32 || DefaultFields().Names()[1] != "bizible2__Medium__c" || DefaultFields().fields[1].value != "medium" {
+	if len(DefaultFields().Names()) != 39 || DefaultFields().Names()[1] != "bizible2__Medium__c" || DefaultFields().fields[1].value != "medium" {
 		t.Error("the built-in map has changed")
 	}
 	only, err := ParseFields([]byte("* = -\nA__c = type"))
@@ -246,8 +262,6 @@ func describe() []FieldInfo {
 	for _, f := range DefaultFields().fields {
 		info := FieldInfo{Name: f.name, Type: "string", Length: 255, Createable: true, Updateable: true, Nillable: true}
 		switch f.kind {
-		case longValue:
-			info.Type, info.Length = "textarea", 32768
 		case timeValue:
 			info.Type = "datetime"
 		case numberValue:

@@ -96,11 +96,11 @@ func (m *FieldMap) set(f field) {
 // mean finds what a value in the file stands for, or says what is wrong with it.
 func (f *field) mean(value string) string {
 	if v, ok := values[strings.ToLower(value)]; ok {
-		f.kind, f.read = v.kind, v.read
+		f.kind, f.read, f.task = v.kind, v.read, v.task
 		return ""
 	}
 	if key, ok := strings.CutPrefix(value, "param."); ok && key != "" {
-		f.kind, f.read = longValue, param(strings.ToLower(key)).read
+		f.kind, f.read = textValue, param(strings.ToLower(key)).read
 		return ""
 	}
 	if m := fieldRef.FindStringSubmatch(value); m != nil && m[0] == value {

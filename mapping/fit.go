@@ -19,11 +19,8 @@ type FieldInfo struct {
 	Nillable   bool
 }
 
-// Where the org did not say how long a text may be.
-const (
-	defaultLength = 255
-	defaultLong   = 32768
-)
+// defaultLength is the limit of a text for which the org reports none.
+const defaultLength = 255
 
 // Lookups lists the fields that refer to records other than the person and the Contact of
 // a call. A map that was not fitted to an org knows of none.
@@ -77,14 +74,14 @@ func (f *field) check() string {
 	switch {
 	case f.info.Name == "":
 		return "the org has no such field, or hides it from this user"
-	case !f.info.Createable || !f.info.Updateable:
+	case !f.info.Createable, !f.info.Updateable && f.kind != personValue: // the person, a master-detail, is set on create
 		return "the field cannot be written by this user"
 	}
 	var fits []string
 	switch f.kind {
 	case anyValue:
 		return ""
-	case textValue, longValue, numberValue, timeValue, boolValue:
+	case textValue, urlValue, numberValue, timeValue, boolValue:
 		fits = textTypes // anything can be shown as text
 	case idValue:
 		fits = append([]string{"reference", "id"}, textTypes...)
@@ -110,11 +107,8 @@ func (f *field) check() string {
 
 // limit is how many UTF-16 units the field holds.
 func (f *field) limit() int {
-	switch {
-	case f.info.Length > 0:
+	if f.info.Length > 0 {
 		return f.info.Length
-	case f.kind == longValue:
-		return defaultLong
 	}
 	return defaultLength
 }
@@ -155,7 +149,11 @@ func (f *field) fit(value any) (fitted any, short bool) {
 	if s == "" {
 		return nil, false
 	}
-	s, short = cut(s, f.limit())
+	if f.kind == urlValue {
+		s, short = shortenURL(s, f.limit())
+	} else {
+		s, short = cut(s, f.limit())
+	}
 	return strings.TrimSpace(s), short
 }
 

@@ -89,6 +89,9 @@ func (o *landingSource) direct() bool {
 	return o.class == noReferrer || o.class == ownSite || o.class == signIn
 }
 
+// webMedium is the medium of a direct or referred visit, and of a call without a session or a type.
+const webMedium = "Web"
+
 // mediumName is the session's medium: utm_medium, else the one of its class.
 func (o *landingSource) mediumName() string {
 	if m := o.params.get("utm_medium"); m != "" {
@@ -102,15 +105,13 @@ func (o *landingSource) mediumName() string {
 	case o.builtins[facebookPaid] || o.builtins[linkedInPaid] || o.builtins[otherPaidSocial]:
 		return "Paid Social"
 	case o.organic():
-		return "Organic"
+		return "Search"
 	case o.class == social || o.builtins[facebook]:
 		return "Social"
 	case o.class == webmail:
 		return "Email"
-	case o.class == noReferrer || o.class == ownSite || o.class == signIn:
-		return "Direct"
 	}
-	return "Referral"
+	return webMedium
 }
 
 // sourceName is the touchpoint source: the ad platform, the search engine, utm_source, or the web as such.
@@ -125,9 +126,9 @@ func (o *landingSource) sourceName() string {
 	case o.builtins[linkedInPaid]:
 		return "LinkedIn"
 	case o.builtins[googleOrganic]:
-		return "Google"
+		return "Organic - Google"
 	case o.organic():
-		return o.name
+		return "Organic - " + o.name
 	}
 	if s := o.params.get("utm_source"); s != "" {
 		return s

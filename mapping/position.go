@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,7 +13,7 @@ type touchPosition struct {
 	converted bool // a conversion, first or later
 }
 
-// String is the touchpoint position: "FT", "LC", "Form", or several of them.
+// String is the touchpoint position: "FT", "LC", "PostLC" or "FT, LC".
 func (p touchPosition) String() string {
 	var parts []string
 	if p.first {
@@ -22,17 +23,18 @@ func (p touchPosition) String() string {
 	case p.lead:
 		parts = append(parts, "LC")
 	case p.converted:
-		parts = append(parts, "Form")
+		parts = append(parts, "PostLC")
 	}
 	return strings.Join(parts, ", ")
 }
 
 // parsePosition reads a position back.
 func parsePosition(position string) touchPosition {
+	parts := strings.Split(position, ", ")
 	return touchPosition{
-		first:     strings.Contains(position, "FT"),
-		lead:      strings.Contains(position, "LC"),
-		converted: strings.Contains(position, "LC") || strings.Contains(position, "Form"),
+		first:     slices.Contains(parts, "FT"),
+		lead:      slices.Contains(parts, "LC"),
+		converted: strings.Contains(position, "LC"),
 	}
 }
 

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"regexp"
 	"strings"
 	"time"
 )
@@ -74,8 +75,11 @@ func (r *record) kind() string {
 }
 
 func (r *record) medium() string {
-	if typ := r.taskType(); typ != "" || r.session == nil {
+	switch typ := r.taskType(); {
+	case typ != "":
 		return typ
+	case r.session == nil:
+		return webMedium
 	}
 	return r.session.Medium
 }
@@ -103,7 +107,7 @@ func (r *record) campaign() string {
 
 func (r *record) adContent() string {
 	if r.session == nil {
-		return textOf(r.task("Subject"))
+		return withoutPersonal(clean(textOf(r.task("Subject"))))
 	}
 	return r.param("utm_content")
 }
@@ -129,6 +133,42 @@ func (r *record) destination() string {
 		return ""
 	}
 	return withoutTracking(r.landing.page.raw)
+}
+
+// idParam is the first of the parameters whose value is a number, as ids of ad systems are.
+func (r *record) idParam(keys ...string) string { return r.paramWhere(isNumber, keys...) }
+
+// nameParam is the first of the parameters whose value is no mere number, which would be an id.
+func (r *record) nameParam(keys ...string) string {
+	return r.paramWhere(func(s string) bool { return !isNumber(s) }, keys...)
+}
+
+func (r *record) paramWhere(ok func(string) bool, keys ...string) string {
+	for _, key := range keys {
+		if value := r.param(key); value != "" && ok(value) {
+			return value
+		}
+	}
+	return ""
+}
+
+// keywordTarget is the keyword in Google's {targetid}: kwd-123, or aud-9:kwd-123 with an audience.
+var keywordTarget = regexp.MustCompile(`^(?:[a-z]+-\d+:)*kwd-(\d+)$`)
+
+// keywordID is the id of the keyword that the ad was shown for.
+func (r *record) keywordID() string {
+	if m := keywordTarget.FindStringSubmatch(strings.ToLower(r.param("hsa_tgt"))); m != nil {
+		return m[1]
+	}
+	return r.param("utm_keyword_id", "utm_keywordid")
+}
+
+// caseID is the Case that the Task is about.
+func (r *record) caseID() string {
+	if what := ID18(textOf(r.task("WhatId"))); strings.HasPrefix(what, "500") {
+		return what
+	}
+	return ""
 }
 
 // matchType spells out the letter that the ad platform put into the landing page.

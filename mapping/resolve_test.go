@@ -122,7 +122,7 @@ func TestDeletedCounts(t *testing.T) {
 	}
 	position := func(s *Settings) any { return s.Resolve(j).Touchpoints[0].Values["bizible2__Touchpoint_Position__c"] }
 	s := Default()
-	if got := position(s); got != "Form" {
+	if got := position(s); got != "PostLC" {
 		t.Errorf("kept: %v", got)
 	}
 	s.RetractDelete = true
@@ -158,12 +158,12 @@ func TestPositions(t *testing.T) {
 	}{
 		{"form before the call", []Event{view("12:00:00", "a"), form("12:01:00")}, []Call{call("a", "12:05:00")}, "FT, LC | FT, LC"},
 		{"form after the call", []Event{view("12:00:00", "a"), form("12:09:00")}, []Call{call("a", "12:05:00")}, "FT, LC | FT, LC"},
-		{"form in an earlier session", []Event{view("10:00:00", "a"), form("10:01:00"), view("12:00:00", "a")}, []Call{call("a", "12:05:00")}, "FT, LC; Form | Form"},
+		{"form in an earlier session", []Event{view("10:00:00", "a"), form("10:01:00"), view("12:00:00", "a")}, []Call{call("a", "12:05:00")}, "FT, LC; PostLC | PostLC"},
 		{"no conversion in the first", []Event{view("10:00:00", "a"), view("11:00:00", "a"), view("12:00:00", "a")}, []Call{call("a", "12:05:00")}, "FT; ; LC | LC"},
-		{"call alone before the first session", []Event{view("12:00:00", "a")}, []Call{call("a", "11:00:00"), call("b", "12:05:00")}, "Form | FT, LC; Form"},
-		{"call alone between", []Event{view("10:00:00", "a"), view("12:00:00", "a")}, []Call{call("a", "11:00:00"), call("b", "12:05:00")}, "FT; Form | LC; Form"},
-		{"call before the form, another between", []Event{view("12:00:00", "a"), form("12:20:00")}, []Call{call("a", "12:05:00"), call("b", "12:10:00")}, "FT, LC | FT, LC; Form"},
-		{"second call of a session", []Event{view("12:00:00", "a")}, []Call{call("a", "12:05:00"), call("b", "12:06:00")}, "FT, LC | FT, LC; Form"},
+		{"call alone before the first session", []Event{view("12:00:00", "a")}, []Call{call("a", "11:00:00"), call("b", "12:05:00")}, "PostLC | FT, LC; PostLC"},
+		{"call alone between", []Event{view("10:00:00", "a"), view("12:00:00", "a")}, []Call{call("a", "11:00:00"), call("b", "12:05:00")}, "FT; PostLC | LC; PostLC"},
+		{"call before the form, another between", []Event{view("12:00:00", "a"), form("12:20:00")}, []Call{call("a", "12:05:00"), call("b", "12:10:00")}, "FT, LC | FT, LC; PostLC"},
+		{"second call of a session", []Event{view("12:00:00", "a")}, []Call{call("a", "12:05:00"), call("b", "12:06:00")}, "FT, LC | FT, LC; PostLC"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -193,8 +193,8 @@ func TestPlace(t *testing.T) {
 		{touchPosition{first: true}, "FT", [3]float64{1, 0, 0.5}},
 		{touchPosition{lead: true, converted: true}, "LC", [3]float64{0, 1, 0.5}},
 		{touchPosition{true, true, true}, "FT, LC", [3]float64{1, 1, 1}},
-		{touchPosition{converted: true}, "Form", [3]float64{0, 0, 0}},
-		{touchPosition{first: true, converted: true}, "FT, Form", [3]float64{1, 0, 0.5}},
+		{touchPosition{converted: true}, "PostLC", [3]float64{0, 0, 0}},
+		{touchPosition{first: true, converted: true}, "FT, PostLC", [3]float64{1, 0, 0.5}},
 	} {
 		p := test.position
 		if got := [3]float64{p.firstTouch(), p.leadCreate(), p.uShaped()}; p.String() != test.text || got != test.counts || parsePosition(test.text) != p {
@@ -248,7 +248,7 @@ func TestSnapshotOfDeleted(t *testing.T) {
 	if shot := r.Calls[0].Snapshot; shot == nil || shot.Reason != Matched || !shot.LeadCreate {
 		t.Errorf("snapshot %+v", shot)
 	}
-	if len(r.Touchpoints) != 1 || r.Touchpoints[0].Values["bizible2__Touchpoint_Position__c"] != "Form" {
+	if len(r.Touchpoints) != 1 || r.Touchpoints[0].Values["bizible2__Touchpoint_Position__c"] != "PostLC" {
 		t.Errorf("touchpoints %+v", r.Touchpoints)
 	}
 }

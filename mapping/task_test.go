@@ -83,7 +83,7 @@ func TestTaskFields(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "bizible2__Bizible_Touchpoint_Date__c bizible2__BizibleId__c CallDisposition CallDurationInSeconds CallType CreatedDate Id IsDeleted " +
-		"Owner.Name Ring_Seconds__c Subject SystemModstamp Type Vendor_Start__c WhoId"
+		"Owner.Name Ring_Seconds__c Subject SystemModstamp Type Vendor_Start__c WhatId WhoId"
 	if got := strings.Join(s.TaskFields(), " "); got != want {
 		t.Errorf("fields\n%s\nwant\n%s", got, want)
 	}

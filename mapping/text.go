@@ -40,6 +40,13 @@ func cut(s string, limit int) (string, bool) {
 	return s, false
 }
 
+func isDigit(c rune) bool { return unicode.Is(unicode.Nd, c) }
+
+// isNumber reports whether a text is digits alone.
+func isNumber(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return !isDigit(c) })
+}
+
 // fold shortens a text to a number of bytes at a rune boundary, before it is parsed.
 func fold(s string, limit int) string {
 	if len(s) <= limit {

@@ -123,11 +123,7 @@ func parseParams(query string) params {
 	var list params
 	for pair := range strings.SplitSeq(query, "&") {
 		key, value, _ := strings.Cut(pair, "=")
-		key = strings.ToLower(unescape(key))
-		for strings.HasPrefix(key, "amp;") { // a link that was HTML-escaped, once or twice
-			key = key[len("amp;"):]
-		}
-		if key == "" {
+		if key = paramKey(key); key == "" {
 			continue
 		}
 		if value = strings.TrimSpace(unescape(value)); isMacro(value) {
@@ -136,6 +132,15 @@ func parseParams(query string) params {
 		list = append(list, struct{ key, value string }{key, value})
 	}
 	return list
+}
+
+// paramKey returns the canonical form of a parameter's name.
+func paramKey(key string) string {
+	key = strings.ToLower(unescape(key))
+	for strings.HasPrefix(key, "amp;") { // a link that was HTML-escaped, once or twice
+		key = key[len("amp;"):]
+	}
+	return key
 }
 
 // unescape decodes a part of a query, and keeps it raw where it is not well formed.
@@ -214,7 +219,7 @@ func withoutTracking(raw string) string {
 		var kept []string
 		for pair := range strings.SplitSeq(part, "&") {
 			key, _, _ := strings.Cut(pair, "=")
-			if key = strings.TrimPrefix(strings.ToLower(unescape(key)), "amp;"); key != "" && !isTracking(key) {
+			if key = paramKey(key); key != "" && !isTracking(key) {
 				kept = append(kept, pair)
 			}
 		}

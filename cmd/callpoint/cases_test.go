@@ -78,7 +78,7 @@ func TestCaseBlankType(t *testing.T) {
 	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", "https://www.google.com/"))
 	id := b.task(yesterday("12:20:00"), map[string]any{"bizible2__BizibleId__c": visitorA, "Type": nil})
 	d.sync()
-	b.expect(id, map[string]any{"Touchpoint_Type": "Web Visit", "Medium": "Organic"})
+	b.expect(id, map[string]any{"Touchpoint_Type": "Web Visit", "Medium": "Search"})
 	before := b.touchpoint(id)["Id"]
 	b.update(id, map[string]any{"Type": "Call"})
 	d.sync()
@@ -210,7 +210,7 @@ func TestCaseJourney(t *testing.T) {
 	want := []map[string]any{
 		{"Touchpoint_Position": "FT", "Touchpoint_Type": "Web Visit", "Touchpoint_Source": "Google AdWords", "Marketing_Channel": "Paid Search"},
 		{"Touchpoint_Position": "LC", "Touchpoint_Type": "Call", "Touchpoint_Source": "Web Direct", "Marketing_Channel": "Direct"},
-		{"Touchpoint_Position": "Form", "Touchpoint_Type": "Web Form", "Touchpoint_Source": "Web Direct", "Marketing_Channel": "Direct"},
+		{"Touchpoint_Position": "PostLC", "Touchpoint_Type": "Web Form", "Touchpoint_Source": "Web Direct", "Marketing_Channel": "Direct"},
 	}
 	b.expectJourney(want)
 	b.expect(id, want[1])
@@ -218,7 +218,7 @@ func TestCaseJourney(t *testing.T) {
 	// A session before the first arrives late: it is the first touch now.
 	d.send(view(visitorA, day(20, "10:00:00"), "https://www.example.com/", "https://www.bing.com/"))
 	d.sync()
-	first := map[string]any{"Touchpoint_Position": "FT", "Touchpoint_Type": "Web Visit", "Touchpoint_Source": "Bing", "Marketing_Channel": "Organic Search"}
+	first := map[string]any{"Touchpoint_Position": "FT", "Touchpoint_Type": "Web Visit", "Touchpoint_Source": "Organic - Bing", "Marketing_Channel": "Organic Search"}
 	b.expectJourney([]map[string]any{first, want[1], want[2]})
 	d.stop()
 }

@@ -26,8 +26,8 @@ func TestCorrectedIDConcernsBothVisitors(t *testing.T) {
 	}
 	b.update(wrong, map[string]any{"bizible2__BizibleId__c": visitorB})
 	d.sync()
-	b.expect(wrong, map[string]any{"Landing_Page": "www.example.com/b", "Touchpoint_Source": "Bing"})
-	b.expect(second, map[string]any{"Landing_Page": "www.example.com/a", "Touchpoint_Source": "Google"})
+	b.expect(wrong, map[string]any{"Landing_Page": "www.example.com/b", "Touchpoint_Source": "Organic - Bing"})
+	b.expect(second, map[string]any{"Landing_Page": "www.example.com/a", "Touchpoint_Source": "Organic - Google"})
 	d.stop()
 }
 
@@ -39,11 +39,11 @@ func TestEarlierCallTakesTheSession(t *testing.T) {
 	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", "https://www.google.com/"))
 	later := b.task(yesterday("12:20:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
 	d.sync()
-	b.expect(later, map[string]any{"Touchpoint_Source": "Google", "Touchpoint_Position": "FT, LC"})
+	b.expect(later, map[string]any{"Touchpoint_Source": "Organic - Google", "Touchpoint_Position": "FT, LC"})
 	earlier := b.task(yesterday("12:10:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
 	d.sync()
-	b.expect(earlier, map[string]any{"Touchpoint_Source": "Google", "Touchpoint_Position": "FT, LC"})
-	b.expect(later, map[string]any{"Touchpoint_Source": "CRM Activity", "Touchpoint_Position": "Form", "Landing_Page": nil})
+	b.expect(earlier, map[string]any{"Touchpoint_Source": "Organic - Google", "Touchpoint_Position": "FT, LC"})
+	b.expect(later, map[string]any{"Touchpoint_Source": "CRM Activity", "Touchpoint_Position": "PostLC", "Landing_Page": nil})
 	if v := d.call(later); v.Reason != mapping.SessionAlreadyUsed {
 		t.Errorf("the later call: %s", v.Reason)
 	}
@@ -99,9 +99,9 @@ func TestWhenTheBasisGoes(t *testing.T) {
 				t.Errorf("deleted Task: %s", got)
 			}
 			// A deleted Task frees its session for the next call.
-			b.expect(next, map[string]any{"Touchpoint_Source": "Google"})
+			b.expect(next, map[string]any{"Touchpoint_Source": "Organic - Google"})
 			if retract == "keep" {
-				b.expect(deleted, map[string]any{"Touchpoint_Source": "Google"})
+				b.expect(deleted, map[string]any{"Touchpoint_Source": "Organic - Google"})
 				b.expect(cleared, map[string]any{"Touchpoint_Source": "CRM Activity"})
 			} else if n := len(b.org.Records(touchpoints)); n != 2 {
 				t.Errorf("%d touchpoints stand, want the next call's and the foreign one", n)

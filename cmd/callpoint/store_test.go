@@ -67,7 +67,7 @@ func TestRetentionNeverUnmatches(t *testing.T) {
 		t.Errorf("after the change: %+v", s)
 	}
 	b.expect(matched, map[string]any{"Touchpoint_Type": "Support Call", "Ad_Campaign_Name": "spring", "Touchpoint_Position": "FT, LC", "Count_First_Touch": 1})
-	b.expect(outside, map[string]any{"Touchpoint_Type": "Support Call", "Touchpoint_Source": "CRM Activity", "Touchpoint_Position": "Form"})
+	b.expect(outside, map[string]any{"Touchpoint_Type": "Support Call", "Touchpoint_Source": "CRM Activity", "Touchpoint_Position": "PostLC"})
 
 	// What comes too late for the line that was drawn is left out.
 	b.env = slices.DeleteFunc(b.env, func(kv string) bool { return strings.HasPrefix(kv, "CALLPOINT_RETENTION=") })

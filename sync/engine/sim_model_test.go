@@ -206,7 +206,7 @@ func (m *simModel) fields(c *simCall) map[string]any {
 	if typ == "" {
 		typ = "Web Visit"
 	}
-	f := map[string]any{"Touchpoint_Type": typ, "Medium": c.typ, "Touchpoint_Date": c.at, "Landing_Page_Raw": "", "Referrer_Page_Raw": "",
+	f := map[string]any{"Touchpoint_Type": typ, "Medium": cmp.Or(c.typ, "Web"), "Touchpoint_Date": c.at, "Landing_Page_Raw": "", "Referrer_Page_Raw": "",
 		"Form_URL_Raw": "", "Ad_Campaign_Name": "Phone Call", "Ad_Id": c.id}
 	at, lead, converted := c.first, c.lead, c.converts
 	if c.credited {
@@ -242,7 +242,7 @@ func simPosition(first, lead, converted bool) string {
 	if lead {
 		parts = append(parts, "LC")
 	} else if converted {
-		parts = append(parts, "Form")
+		parts = append(parts, "PostLC")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -260,13 +260,11 @@ func simTag(page, tag string) string {
 func simMedium(referrer string) string {
 	switch referrer {
 	case simGoogle:
-		return "Organic"
+		return "Search"
 	case simLinkedIn:
 		return "Social"
-	case simPartner:
-		return "Referral"
 	}
-	return "Direct"
+	return "Web"
 }
 
 // sessions follows section 3 of the domain: a gap, a new campaign or an outside referrer

@@ -47,13 +47,14 @@ func touchpointFields(obj *Object) {
 	obj.add(Field{Name: "bizible2__Touchpoint_Date__c", Type: "datetime"})
 	for _, name := range []string{"Touchpoint_Type", "Medium", "Touchpoint_Source", "Marketing_Channel", "Marketing_Channel_Path",
 		"Ad_Campaign_Name", "Ad_Campaign_Id", "Ad_Content", "Ad_Id", "Ad_Group_Id", "Ad_Group_Name", "Ad_Destination_URL",
-		"Keyword_Text", "Keyword_MatchType", "Landing_Page", "Referrer_Page", "Form_URL", "Search_Phrase", "Browser", "Platform",
+		"Keyword_Text", "Keyword_Id", "Keyword_MatchType", "Placement_Id", "Placement_Name", "Site_Id", "Site_Name", "Landing_Page", "Referrer_Page", "Form_URL", "Search_Phrase", "Browser", "Platform",
 		"Geo_City", "Geo_Region", "Geo_Country", "Touchpoint_Position"} {
 		obj.add(Field{Name: "bizible2__" + name + "__c", Type: "string"})
 	}
 	for _, name := range []string{"Landing_Page_Raw", "Referrer_Page_Raw", "Form_URL_Raw"} {
 		obj.add(Field{Name: "bizible2__" + name + "__c", Type: "textarea"})
 	}
+	obj.add(lookup("bizible2__Case__c", "Case"))
 	for _, name := range []string{"Count_First_Touch", "Count_Lead_Creation_Touch", "Count_U_Shaped"} {
 		obj.add(Field{Name: "bizible2__" + name + "__c", Type: "double"})
 	}

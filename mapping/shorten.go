@@ -1,0 +1,113 @@
+package mapping
+
+import (
+	"slices"
+	"strings"
+)
+
+// Ranks of a URL's parts, in the order in which a short field keeps them. Scheme, host and path
+// always come first.
+const (
+	rankRoute = iota // the route of a single-page app, in the fragment
+	rankUTM
+	rankClick // click ids and Marketo Measure's own parameters
+	rankAd    // other parameters of ad systems, such as hsa_grp
+	rankOther
+)
+
+// urlPart is a query parameter, a parameter of the fragment, or the fragment's route.
+type urlPart struct {
+	text     string
+	rank     int
+	fragment bool
+}
+
+// shortenURL shortens a URL to a number of UTF-16 units, and reports whether it had to. Campaign
+// tags and click ids are kept before other parameters, in their order in the URL; a parameter
+// is kept whole or not at all. A path that is too long by itself is cut.
+func shortenURL(raw string, limit int) (string, bool) {
+	if limit <= 0 || utf16Len(raw) <= limit {
+		return raw, false
+	}
+	base, parts := urlParts(raw)
+	room := limit - utf16Len(base)
+	if room < 0 {
+		base, _ = cut(base, limit)
+		return withoutHalfEscape(base), true
+	}
+	order := make([]int, len(parts))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return parts[a].rank - parts[b].rank })
+	kept := make([]bool, len(parts))
+	for _, i := range order {
+		if size := 1 + utf16Len(parts[i].text); size <= room { // one more for the mark before it
+			room -= size
+			kept[i] = true
+		}
+	}
+	var b strings.Builder
+	b.WriteString(base)
+	mark, inFragment := "?", false
+	for i, p := range parts {
+		if !kept[i] {
+			continue
+		}
+		if p.fragment && !inFragment {
+			mark, inFragment = "#", true
+		}
+		b.WriteString(mark + p.text)
+		mark = "&"
+		if p.rank == rankRoute {
+			mark = "?"
+		}
+	}
+	return b.String(), true
+}
+
+// urlParts splits a URL into scheme, host and path, and the parts behind them.
+func urlParts(raw string) (base string, parts []urlPart) {
+	rest, fragment, _ := strings.Cut(raw, "#")
+	base, query, _ := strings.Cut(rest, "?")
+	parts = appendParams(parts, query, false)
+	route, params, hasParams := strings.Cut(fragment, "?")
+	switch {
+	case route == "" && !hasParams:
+	case hasParams || strings.HasPrefix(route, "/") || strings.HasPrefix(route, "!"):
+		parts = append(parts, urlPart{route, rankRoute, true})
+		parts = appendParams(parts, params, true)
+	default:
+		parts = appendParams(parts, route, true)
+	}
+	return base, parts
+}
+
+func appendParams(parts []urlPart, query string, fragment bool) []urlPart {
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		key, _, _ := strings.Cut(pair, "=")
+		key = paramKey(key)
+		rank := rankOther
+		switch {
+		case strings.HasPrefix(key, "utm_"):
+			rank = rankUTM
+		case isTag(key):
+			rank = rankClick
+		case isTracking(key):
+			rank = rankAd
+		}
+		parts = append(parts, urlPart{pair, rank, fragment})
+	}
+	return parts
+}
+
+// withoutHalfEscape drops a percent escape that was cut in two at the end.
+func withoutHalfEscape(s string) string {
+	if at := strings.LastIndexByte(s, '%'); at >= 0 && at >= len(s)-2 {
+		return s[:at]
+	}
+	return s
+}
