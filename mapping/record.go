@@ -23,7 +23,7 @@ type record struct {
 func (s *Settings) newRecord(call *Call, x *Session, o *landingSource, where touchPosition) *record {
 	r := &record{s: s, call: call, session: x, landing: o, position: where}
 	if call != nil {
-		r.who = whoOf(call)
+		r.who = personOf(call)
 	}
 	if o != nil {
 		r.channel = o.channel

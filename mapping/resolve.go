@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -169,10 +170,11 @@ func (r *resolver) firstCaller() (who string, called bool) {
 		}
 		called = true
 		if who == "" {
-			who = whoOf(m.call)
+			who = personOf(m.call)
 		}
 	}
 	return who, called
 }
 
-func whoOf(c *Call) string { return ID18(textOf(lookup(c.Fields, "WhoId"))) }
+// personOf returns the person that a call counts for, whether it comes from the store or was just read.
+func personOf(c *Call) string { return cmp.Or(c.Person, c.WhoID()) }

@@ -67,7 +67,7 @@ func (s *Settings) TaskFields() []string {
 
 // optionalFields are the Task fields that enrich a call, and that an org may lack or hide.
 func (s *Settings) optionalFields() []string {
-	names := []string{"Type", "Subject", "WhoId"}
+	names := []string{"Type", "Subject", "WhoId", "WhatId"}
 	for _, entry := range s.CallTime {
 		at, minus, _ := strings.Cut(entry, "-")
 		names = append(names, strings.TrimSpace(at))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,21 @@ func (s *Settings) ReadCall(fields map[string]any) (Call, error) {
 		return Call{}, fmt.Errorf("task %s: no time in %s", call.TaskID, strings.Join(s.CallTime, ", "))
 	}
 	return call, nil
+}
+
+// WhoID returns the 18-character id of the Lead or Contact that the Task names itself; empty for none.
+func (c *Call) WhoID() string { return c.reference("WhoId", "00Q", "003") }
+
+// WhatID returns the 18-character id of the opportunity, case or account that the Task is about; empty for none.
+func (c *Call) WhatID() string { return c.reference("WhatId", "006", "500", "001") }
+
+// reference reads a field that holds the id of a record with one of the prefixes.
+func (c *Call) reference(field string, prefixes ...string) string {
+	id := ID18(textOf(lookup(c.Fields, field)))
+	if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(id, p) }) {
+		return id
+	}
+	return ""
 }
 
 // callTime takes the first entry of the list that has a value, and CreatedDate, which

@@ -98,6 +98,10 @@ type Call struct {
 	AtFrom  string         `json:"call_time_from"` // which entry of the list gave At
 	Fields  map[string]any `json:"fields"`         // the Task as read, by API name
 	Deleted bool           `json:"deleted,omitempty"`
+	// Person is the 18-character id of the Lead or Contact that the call counts for: that of
+	// WhoId, else the one that WhatId leads to; of a converted Lead its Contact. Empty: nobody.
+	// The store keeps it up to date.
+	Person string `json:"person,omitempty"`
 	// Written says that a touchpoint of this call stands, or may stand, in Salesforce.
 	Written bool `json:"-"`
 	// Snapshot is what the call was matched with before its events were pruned.

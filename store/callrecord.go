@@ -33,5 +33,8 @@ func openCall(taskID, env []byte) (Call, error) {
 	if r.Shared && r.Snapshot != nil {
 		r.Snapshot.Session = r.Resolution.Session
 	}
+	if r.Person == "" { // stored before calls had one
+		r.Person = r.WhoID()
+	}
 	return r.Call, err
 }

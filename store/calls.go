@@ -16,6 +16,9 @@ type Call struct {
 	ReadAt     time.Time          `json:"read_at"`
 	Resolution mapping.Resolution `json:"resolution,omitzero"`
 	ResolvedAt time.Time          `json:"resolved_at,omitzero"`
+	// LookAt is when the person of a Task that names none is looked up through its WhatId;
+	// zero: it is not.
+	LookAt time.Time `json:"look_at,omitzero"`
 	// Forgotten says that the Task names a visitor who was erased: it counts as one
 	// without an id, and its touchpoint stays as it is.
 	Forgotten bool `json:"forgotten,omitempty"`
@@ -78,6 +81,9 @@ func applyTask(tx *txn, read *Call) (bool, error) {
 		if err := freezeCall(tx, c.TaskID); err != nil {
 			return false, err
 		}
+	}
+	if err := nameCall(tx, &c, &old); err != nil {
+		return false, err
 	}
 	if err := storeCall(tx, &c); err != nil {
 		return false, err

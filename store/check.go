@@ -101,6 +101,13 @@ func (c *checker) calls() {
 		}
 		c.exists(bTimeline, append(timeKey(call.At), k...))
 		c.exists(bJourneys, prefixed(JourneyKey(call.Visitor, call.TaskID), k))
+		// A call that was stored before the index existed has no person of its own.
+		if r := (callRecord{}); open(k, v, &r) == nil && r.Person != "" {
+			c.exists(bCallers, prefixed(r.Person, k))
+		}
+		if !call.LookAt.IsZero() {
+			c.exists(bUnnamed, append(timeKey(call.LookAt), k...))
+		}
 	})
 }
 
@@ -172,6 +179,17 @@ func (c *checker) indexes() {
 		journey, id := afterSep(k)
 		if call, ok, err := loadCall(c.tx, id); err == nil && (!ok || JourneyKey(call.Visitor, call.TaskID) != string(journey)) {
 			c.add("journeys: entry %q has no call of that visitor", k)
+		}
+	})
+	c.each(bCallers, func(k, _ []byte) {
+		person, id := afterSep(k)
+		if call, ok, err := loadCall(c.tx, id); err == nil && (!ok || call.Person != string(person)) {
+			c.add("callers: entry %q has no call of that person", k)
+		}
+	})
+	c.each(bUnnamed, func(k, _ []byte) {
+		if call, ok, err := loadCall(c.tx, k[8:]); err == nil && (!ok || !bytes.Equal(timeKey(call.LookAt), k[:8])) {
+			c.add("unnamed: entry %q has no call whose person is looked up then", k)
 		}
 	})
 	for _, name := range [][]byte{bContents, bSending} {

@@ -320,7 +320,7 @@ func relabelled(t testing.TB, file []byte, schema int) []byte {
 func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 	t.Parallel()
 	absent := func(k []byte) []byte { return append(k[:len(k):len(k)], 'x') }
-	for _, name := range [][]byte{bTimeline, bJourneys, bContents, bDue, bParked, bOwned, bUntold} {
+	for _, name := range [][]byte{bTimeline, bJourneys, bContents, bDue, bParked, bOwned, bUntold, bCallers, bUnnamed} {
 		for _, missing := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, missing %v", name, missing), func(t *testing.T) {
 				t.Parallel()
@@ -385,6 +385,12 @@ func fillIndexes(t testing.TB, s *Store) {
 				}
 			}
 			if err := schedule(tx, &Touchpoint{}, &x); err != nil {
+				return err
+			}
+		}
+		for field, id := range map[string]string{"WhoId": "003Hs00000AAAAAIA4", "WhatId": "006Hs00000AAAAAIA4"} {
+			c := Call{Call: mapping.Call{TaskID: field, At: goldenAt, Fields: map[string]any{field: id}}, Hash: "h", ReadAt: goldenAt}
+			if _, err := applyTask(tx, &c); err != nil {
 				return err
 			}
 		}

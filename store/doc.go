@@ -28,6 +28,10 @@
 //	reasons       Task id                    what the Task is to say of its call, and what it says
 //	untold        time Task id               - (reasons to write, by when)
 //	persons       Lead or Contact id         its Bizible Person in the org
+//	callers       Lead or Contact 00 Task id - (calls by the person that they count for)
+//	unnamed       time Task id               - (calls whose person is looked up through the WhatId, by when)
+//	conversions   Lead id                    the Contact that the Lead was converted to
+//	unasked       Lead id                    - (Leads not yet asked about a conversion)
 //
 // Every value except an index entry is an envelope: a version byte, the CRC-32C of
 // key and payload, the payload. Version 2 is CBOR, version 1 JSON: contents, the identity

@@ -29,16 +29,20 @@ var (
 	bForgotten   = []byte("forgotten")
 	bReasons     = []byte("reasons")
 	bUntold      = []byte("untold")
+	bCallers     = []byte("callers")
+	bUnnamed     = []byte("unnamed")
+	bConversions = []byte("conversions")
+	bUnasked     = []byte("unasked")
 
 	buckets = [][]byte{bMeta, bEvents, bVisits, bCalls, bTimeline, bJourneys, bDirty, bWake,
 		bTouchpoints, bContents, bSending, bOwned, bDue, bParked, bPersons, bPruned, bForgotten,
-		bReasons, bUntold}
+		bReasons, bUntold, bCallers, bUnnamed, bConversions, bUnasked}
 )
 
 // sealed says whether the values of a bucket are envelopes: all but those of indexes.
 func sealed(bucket []byte) bool {
 	switch string(bucket) {
-	case "meta", "events", "visits", "calls", "touchpoints", "contents", "persons", "pruned", "forgotten", "reasons":
+	case "meta", "events", "visits", "calls", "touchpoints", "contents", "persons", "pruned", "forgotten", "reasons", "conversions":
 		return true
 	}
 	return false

@@ -10,7 +10,7 @@ import (
 )
 
 // schema is the version of the keys and payloads that this program writes.
-const schema = 3
+const schema = 4
 
 // migrations take a store from the schema of their index plus one to the next, each in
 // one transaction with the identity record that says so.
@@ -21,6 +21,8 @@ var migrations = [schema - 1]func(*bolt.Tx) error{
 	// and move when they are written: a file of millions opens at once.
 	// Marks of what is on its way; and what Tasks are to say of their calls.
 	addBuckets(bContents, bSending, bReasons, bUntold),
+	// 4: the person that a call counts for.
+	addBuckets(bCallers, bUnnamed, bConversions, bUnasked),
 }
 
 // addBuckets is the migration to a schema that has more of them.

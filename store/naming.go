@@ -1,0 +1,249 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"time"
+)
+
+// The person that a call counts for is the Lead or Contact of its Task (Call.Person). A
+// converted Lead is replaced by its Contact. A Task that names nobody may lead to a person
+// through its WhatId: such calls wait in the bucket unnamed until somebody is found.
+
+const leadPrefix = "00Q"
+
+// setPerson changes the person that a call counts for, and keeps the index callers. The
+// caller stores the call.
+func setPerson(tx *txn, c *Call, person string) error {
+	b, id := tx.Bucket(bCallers), []byte(c.TaskID)
+	if c.Person != "" && c.Person != person {
+		if err := b.Delete(prefixed(c.Person, id)); err != nil {
+			return err
+		}
+	}
+	if c.Person = person; person == "" {
+		return nil
+	}
+	return b.Put(prefixed(person, id), nil)
+}
+
+// setLookAt changes when the person of a call is looked up through its WhatId; zero: never.
+func setLookAt(tx *txn, c *Call, at time.Time) error {
+	b, id := tx.Bucket(bUnnamed), c.TaskID
+	if !c.LookAt.IsZero() {
+		if err := b.Delete(append(timeKey(c.LookAt), id...)); err != nil {
+			return err
+		}
+	}
+	if c.LookAt = at; at.IsZero() {
+		return nil
+	}
+	return b.Put(append(timeKey(at), id...), nil)
+}
+
+// nameCall sets the person of a Task that was read. old is what was known of it. A person
+// that was found through the WhatId stays while the Task names the same record.
+func nameCall(tx *txn, c, old *Call) error {
+	who, what := c.WhoID(), c.WhatID()
+	look := time.Time{}
+	if who != "" {
+		var err error
+		if who, err = leadOrContact(tx, who); err != nil {
+			return err
+		}
+	} else if old.WhoID() == "" && old.WhatID() == what {
+		who = old.Person
+	}
+	if who == "" && what != "" && !c.Deleted {
+		look = c.ReadAt
+	}
+	c.Person, c.LookAt = old.Person, old.LookAt
+	if err := setLookAt(tx, c, look); err != nil {
+		return err
+	}
+	return setPerson(tx, c, who)
+}
+
+// leadOrContact returns the Contact of a Lead that is known to be converted, else who. It
+// notes a Lead that is new to the store, so that Salesforce is asked about it.
+func leadOrContact(tx *txn, who string) (string, error) {
+	if !strings.HasPrefix(who, leadPrefix) {
+		return who, nil
+	}
+	var contact string
+	if ok, err := get(tx.Bucket(bConversions), []byte(who), &contact); ok || err != nil {
+		return contact, err
+	}
+	if hasPrefix(tx, bCallers, prefixed(who)) {
+		return who, nil
+	}
+	return who, tx.Bucket(bUnasked).Put([]byte(who), nil)
+}
+
+// Unnamed returns up to limit calls whose person is to be looked up by now, except those
+// that skip names.
+func (s *Store) Unnamed(now time.Time, limit int, skip func(taskID string) bool) (calls []Call, err error) {
+	err = s.view(func(tx *txn) error {
+		c := tx.Bucket(bUnnamed).Cursor()
+		for k, _ := c.First(); k != nil && len(calls) < limit && !keyTime(k).After(now); k, _ = c.Next() {
+			if skip(string(k[8:])) {
+				continue
+			}
+			call, ok, err := loadCall(tx, k[8:])
+			if err != nil {
+				return err
+			}
+			if ok {
+				calls = append(calls, call)
+			}
+		}
+		return nil
+	})
+	return calls, err
+}
+
+// A Named call is the result of a look-up: its person, or when to look again.
+type Named struct {
+	TaskID string
+	What   string // the WhatId that was looked up
+	Person string
+	Next   time.Time
+}
+
+// NameCalls stores the results of look-ups and marks the journeys of calls that have a
+// person now. A call that was read again meanwhile and names another record is left alone.
+func (s *Store) NameCalls(ctx context.Context, all []Named) (named int, err error) {
+	err = s.update(ctx, func(tx *txn) error {
+		named = 0
+		for _, n := range all {
+			c, ok, err := loadCall(tx, []byte(n.TaskID))
+			if err != nil {
+				return err
+			}
+			if !ok || c.LookAt.IsZero() || c.WhatID() != n.What || n.Person == "" && c.LookAt.Equal(n.Next) {
+				continue
+			}
+			if n.Person != "" {
+				named++
+				err = setLookAt(tx, &c, time.Time{})
+				if err == nil {
+					err = changePerson(tx, &c, n.Person)
+				}
+			} else if err = setLookAt(tx, &c, n.Next); err == nil {
+				err = storeCall(tx, &c)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return named, err
+}
+
+// changePerson stores a call under another person and marks its journey.
+func changePerson(tx *txn, c *Call, person string) error {
+	if err := setPerson(tx, c, person); err != nil {
+		return err
+	}
+	if err := storeCall(tx, c); err != nil {
+		return err
+	}
+	return markDirty(tx, JourneyKey(c.Visitor, c.TaskID))
+}
+
+// Unasked returns up to limit Leads of which it is not known whether they are converted.
+func (s *Store) Unasked(limit int) (leads []string, err error) {
+	err = s.view(func(tx *txn) error {
+		c := tx.Bucket(bUnasked).Cursor()
+		for k, _ := c.First(); k != nil && len(leads) < limit; k, _ = c.Next() {
+			leads = append(leads, string(k))
+		}
+		return nil
+	})
+	return leads, err
+}
+
+// IsUnasked returns those of the Leads and Contacts that Unasked would return.
+func (s *Store) IsUnasked(whos []string) (leads []string, err error) {
+	err = s.view(func(tx *txn) error {
+		for _, who := range whos {
+			if k, _ := tx.Bucket(bUnasked).Cursor().Seek([]byte(who)); string(k) == who {
+				leads = append(leads, who)
+			}
+		}
+		return nil
+	})
+	return leads, err
+}
+
+// PutConversions stores Salesforce's answer about Leads: asked are those it was asked for,
+// contacts gives the Contact of each converted one. The calls of a converted Lead count for
+// its Contact from now on, and their journeys are marked. It returns the number of calls
+// that changed.
+func (s *Store) PutConversions(ctx context.Context, asked []string, contacts map[string]string) (changed int, err error) {
+	if len(asked)+len(contacts) == 0 {
+		return 0, nil
+	}
+	err = s.update(ctx, func(tx *txn) error {
+		changed = 0
+		for _, lead := range asked {
+			if err := tx.Bucket(bUnasked).Delete([]byte(lead)); err != nil {
+				return err
+			}
+		}
+		for lead, contact := range contacts {
+			n, err := convert(tx, lead, contact)
+			if err != nil {
+				return err
+			}
+			changed += n
+		}
+		return nil
+	})
+	return changed, err
+}
+
+// convert stores one conversion. A Lead without a call is left out: its first call asks.
+func convert(tx *txn, lead, contact string) (changed int, err error) {
+	var tasks [][]byte
+	err = scan(tx.Bucket(bCallers), prefixed(lead), func(k, _ []byte) (bool, error) {
+		_, id := afterSep(k)
+		tasks = append(tasks, bytes.Clone(id))
+		return true, nil
+	})
+	if err != nil || len(tasks) == 0 {
+		return 0, err
+	}
+	if err := put(tx.Bucket(bConversions), []byte(lead), contact); err != nil {
+		return 0, err
+	}
+	for _, id := range tasks {
+		c, ok, err := loadCall(tx, id)
+		if err != nil {
+			return changed, err
+		}
+		if ok && c.Person == lead {
+			if err := changePerson(tx, &c, contact); err != nil {
+				return changed, err
+			}
+			changed++
+		}
+	}
+	return changed, nil
+}
+
+// Callers visits the calls that count for a Lead or Contact.
+func (s *Store) Callers(person string, fn func(Call) error) error {
+	return s.view(func(tx *txn) error {
+		return scan(tx.Bucket(bCallers), prefixed(person), func(k, _ []byte) (bool, error) {
+			_, id := afterSep(k)
+			c, ok, err := loadCall(tx, id)
+			if err != nil || !ok {
+				return ok, err
+			}
+			return true, fn(c)
+		})
+	})
+}
