@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -217,19 +218,25 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// Revenue is what the org's attribution touchpoints say, in two API calls.
+// TestReportRevenue sums the org's attribution touchpoints under the org's own
+// labels, in two API calls.
 func TestReportRevenue(t *testing.T) {
 	t.Parallel()
 	b := listenBench(t)
 	d := b.daemon()
 	oneMatch(b, d)
+	deal, err := b.org.Insert("Opportunity", map[string]any{"Name": "Deal", "StageName": "Closed Won", "CloseDate": "2026-11-01", "Amount": 2001})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.org.Schema(monitor.AttributionObject).Change("bizible2__Revenue_Custom_Model_2__c", func(f *orgsim.Field) { f.Label = "Revenue - Our Model" })
 	for _, r := range []map[string]any{
-		{"Touchpoint_Type": "Call", "Marketing_Channel": "Paid Search", "Revenue_First_Touch": 1000.5, "Revenue_W_Shaped": 300},
-		{"Touchpoint_Type": "Call", "Marketing_Channel": "Paid Search", "Revenue_First_Touch": 500},
-		{"Touchpoint_Type": "Call", "Marketing_Channel": "Email", "Revenue_First_Touch": 70},
-		{"Touchpoint_Type": "Web Form", "Marketing_Channel": "Email", "Revenue_First_Touch": 9999}, // a type that callpoint did not write
+		{"Touchpoint_Type": "Call", "Marketing_Channel": "Paid Search", "Attribution_First_Touch": 50, "Attribution_Lead_Conversion_Touch": 10, "Attribution_Custom_Model_2": 20},
+		{"Touchpoint_Type": "Call", "Marketing_Channel": "Paid Search", "Attribution_First_Touch": 25},
+		{"Touchpoint_Type": "Call", "Marketing_Channel": "Email", "Attribution_First_Touch": 5},
+		{"Touchpoint_Type": "Web Form", "Marketing_Channel": "Email", "Attribution_First_Touch": 100}, // a type that callpoint did not write
 	} {
-		fields := map[string]any{"bizible2__Touchpoint_Date__c": yesterday("12:00:00").Format("2006-01-02T15:04:05Z")}
+		fields := map[string]any{"bizible2__Touchpoint_Date__c": yesterday("12:00:00").Format("2006-01-02T15:04:05Z"), "bizible2__Opportunity__c": deal}
 		for k, v := range r {
 			fields["bizible2__"+k+"__c"] = v
 		}
@@ -250,8 +257,9 @@ func TestReportRevenue(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range []*monitor.Revenue{asked.Revenue, read.Revenue} {
-		if r == nil || len(r.Rows) != 2 || r.Rows[0].Channel != "Paid Search" || r.Rows[0].Touchpoints != 2 || r.Rows[0].Revenue["First Touch"] != 1500.5 ||
-			r.Rows[0].Revenue["W Shaped"] != 300 || r.Rows[1].Revenue["First Touch"] != 70 {
+		if r == nil || len(r.Rows) != 2 || r.Rows[0].Channel != "Paid Search" || r.Rows[0].Touchpoints != 2 || r.Rows[0].Revenue["First Touch"] != 1500.75 ||
+			r.Rows[0].Revenue["Lead Creation"] != 200.1 || r.Rows[0].Revenue["Our Model"] != 400.2 || r.Rows[1].Revenue["First Touch"] != 100.05 ||
+			!slices.Contains(r.Models, "Full Path") || len(r.Fields) != 6 {
 			t.Errorf("revenue %+v", r)
 		}
 	}

@@ -17,13 +17,14 @@ import (
 // in the org.
 const AttributionObject = "bizible2__Bizible_Attribution_Touchpoint__c"
 
-// Revenue is what the org's attribution touchpoints say of the types that callpoint
-// wrote. An attribution touchpoint carries no Task, so this is about all touchpoints of
-// these types, whoever wrote them.
+// Revenue is the revenue of the org's attribution touchpoints of the types that
+// callpoint wrote. An attribution touchpoint names no Task, so it covers all touchpoints
+// of these types, whoever wrote them.
 type Revenue struct {
 	Types  []string     `json:"touchpoint_types"`
-	Models []string     `json:"models"`
-	Rows   []RevenueRow `json:"rows"` // by channel
+	Models []string     `json:"models"` // the org's labels of the fields
+	Fields []string     `json:"fields"` // in the order of Models
+	Rows   []RevenueRow `json:"rows"`   // by channel
 }
 
 // RevenueRow is the revenue of one channel, by model, in the org's currency.
@@ -47,7 +48,7 @@ const revenuePrefix = "bizible2__Revenue_"
 // to). Two API calls: which models the package has differs by its release, so the
 // object is described first.
 func AskRevenue(ctx context.Context, org Org, types []string, from, to time.Time) (*Revenue, error) {
-	r := &Revenue{Types: types, Models: []string{}, Rows: []RevenueRow{}}
+	r := &Revenue{Types: types, Models: []string{}, Fields: []string{}, Rows: []RevenueRow{}}
 	if len(types) == 0 {
 		return r, nil
 	}
@@ -55,17 +56,17 @@ func AskRevenue(ctx context.Context, org Org, types []string, from, to time.Time
 	if err != nil {
 		return nil, fmt.Errorf("describe %s: %w", AttributionObject, err)
 	}
-	var sums, fields []string
+	var sums []string
 	for _, f := range o.Fields {
 		if strings.HasPrefix(f.Name, revenuePrefix) && (f.Type == "currency" || f.Type == "double") {
-			fields = append(fields, f.Name)
-			r.Models = append(r.Models, model(f.Name))
+			r.Fields = append(r.Fields, f.Name)
+			r.Models = append(r.Models, model(f, r.Models))
 		}
 	}
-	if len(fields) == 0 {
+	if len(r.Fields) == 0 {
 		return nil, errors.New(AttributionObject + " has no revenue field that this user may read: grant read access to its fields")
 	}
-	for i, f := range fields {
+	for i, f := range r.Fields {
 		sums = append(sums, fmt.Sprintf("SUM(%s) r%d", f, i))
 	}
 	quoted := make([]string, len(types))
@@ -97,9 +98,15 @@ func AskRevenue(ctx context.Context, org Org, types []string, from, to time.Time
 	return r, nil
 }
 
-// model is a revenue field's name as people say it: First Touch, W Shaped.
-func model(field string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(field, revenuePrefix), "__c"), "_", " ")
+// model returns the org's label of a revenue field without the word that all
+// of them begin with, such as Lead Creation or Full Path. Where two fields have
+// one label, the second is called by its name.
+func model(f salesforce.Field, taken []string) string {
+	label := strings.TrimSpace(strings.TrimLeft(strings.TrimPrefix(f.Label, "Revenue"), " -"))
+	if label == "" || slices.Contains(taken, label) {
+		return f.Name
+	}
+	return label
 }
 
 // number reads a sum; of no values it is null.
@@ -112,5 +119,5 @@ func number(v any) (float64, error) {
 	case interface{ Float64() (float64, error) }:
 		return n.Float64()
 	}
-	return 0, fmt.Errorf("revenue: %v is no number", v)
+	return 0, fmt.Errorf("revenue: %v is not a number", v)
 }

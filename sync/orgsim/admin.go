@@ -16,6 +16,7 @@ import (
 //	POST   /sim/insert/{object}                  [{…}, {…}]       -> {"ids": […]}, up to the first that is refused
 //	POST   /sim/update/{object}/{id}[?late=5m]   {"Type": "Call"}
 //	DELETE /sim/{object}/{id}[?purge=true]
+//	POST   /sim/undelete/{object}/{id}
 //	GET    /sim/records/{object}[/{id}]
 //	GET    /sim/stats        POST /sim/stats/reset
 //	POST   /sim/fault        a line for ParseFault; DELETE clears the script
@@ -32,6 +33,10 @@ func (o *Org) admin(c *call) answer {
 	switch what := c.method + " " + path[0]; what {
 	case "POST insert", "POST update":
 		return o.adminWrite(c, path, late)
+	case "POST undelete":
+		if err := o.Undelete(path[1], path[2]); err != nil {
+			return adminError(http.StatusBadRequest, err.Error())
+		}
 	case "GET records":
 		return o.adminRecords(path)
 	case "GET stats":

@@ -15,12 +15,12 @@ const upsertPath = data + "/composite/sobjects/" + tp + "/" + extID
 func TestUpsertCreatesThenUpdates(t *testing.T) {
 	w := newWorld(t, orgsim.Config{})
 	first := w.upsert(tp, m{extID: "Key-1", "bizible2__Medium__c": "CPC"}, m{extID: "Key-2"})
-	if codes(first) != "created created" || len(first[0].ID) != 18 || !strings.HasPrefix(first[0].ID, "a02") {
+	if codes(first) != "created created" || len(first[0].ID) != 18 || !strings.HasPrefix(first[0].ID, "a03") {
 		t.Fatalf("%+v", first)
 	}
 	w.clock.advance(90 * time.Second)
-	// The key matches in any case, and what is not sent stays.
-	second := w.upsert(tp, m{extID: "KEY-1", "bizible2__Browser__c": "Safari"})
+	// A field that is not sent keeps its value.
+	second := w.upsert(tp, m{extID: "Key-1", "bizible2__Browser__c": "Safari"})
 	if codes(second) != "ok" || second[0].ID != first[0].ID || second[0].Created == nil || *second[0].Created {
 		t.Fatalf("%+v", second)
 	}
@@ -34,7 +34,7 @@ func TestUpsertCreatesThenUpdates(t *testing.T) {
 	}
 	// An update without a change moves the stamp all the same; null clears.
 	w.clock.advance(time.Minute)
-	w.upsert(tp, m{extID: "key-1", "bizible2__Medium__c": nil})
+	w.upsert(tp, m{extID: "Key-1", "bizible2__Medium__c": nil})
 	rec, _ = w.org.Get(tp, first[0].ID)
 	if rec["bizible2__Medium__c"] != nil || rec["SystemModstamp"] != "2026-11-23T17:02:30.000+0000" {
 		t.Errorf("after clearing: %v %v", rec["bizible2__Medium__c"], rec["SystemModstamp"])
@@ -47,7 +47,7 @@ func TestUpsertCreatesThenUpdates(t *testing.T) {
 
 // Rows are refused one by one; their neighbours go through.
 func TestRowErrors(t *testing.T) {
-	w := newWorld(t, orgsim.Config{})
+	w := newWorld(t, orgsim.Config{}).link()
 	lead, contact, account := seed(w)
 	w.org.Schema(tp).AddField(orgsim.Field{Name: "bizible2__Kind__c", Type: "picklist", Restricted: true, Values: []string{"A"}})
 	w.org.Schema(tp).AddField(orgsim.Field{Name: "bizible2__Must__c", Required: true})
@@ -70,14 +70,17 @@ func TestRowErrors(t *testing.T) {
 	}{
 		{m{"bizible2__Medium__c": long + "é"}, "created", "", ""},
 		{m{"bizible2__Medium__c": long + "😀"}, "STRING_TOO_LONG", "Medium: data value too large: xxx", "bizible2__Medium__c"},
-		{m{"bizible2__Landing_Page_Raw__c": strings.Repeat("x", 32768)}, "created", "", ""},
-		{m{"bizible2__Landing_Page_Raw__c": strings.Repeat("x", 32769)}, "STRING_TOO_LONG", "(max length=32768)", "bizible2__Landing_Page_Raw__c"},
+		{m{"bizible2__Landing_Page_Raw__c": strings.Repeat("x", 255)}, "created", "", ""},
+		{m{"bizible2__Landing_Page_Raw__c": strings.Repeat("x", 256)}, "STRING_TOO_LONG", "Landing Page - Raw: data value too large", "bizible2__Landing_Page_Raw__c"},
+		{m{"bizible2__Keyword_MatchType__c": strings.Repeat("x", 16)}, "STRING_TOO_LONG", "(max length=15)", "bizible2__Keyword_MatchType__c"},
+		{m{"bizible2__Ad_Content__c": strings.Repeat("x", 2049)}, "STRING_TOO_LONG", "(max length=2048)", "bizible2__Ad_Content__c"},
 		{m{"bizible2__Kind__c": "A"}, "created", "", ""},
 		{m{"bizible2__Kind__c": "B"}, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "Kind: bad value for restricted picklist field: B", "bizible2__Kind__c"},
 		{m{"bizible2__Must__c": nil}, "REQUIRED_FIELD_MISSING", "Required fields are missing: [bizible2__Must__c]", "bizible2__Must__c"},
 		{m{"bizible2__Must__c": " "}, "REQUIRED_FIELD_MISSING", "", "bizible2__Must__c"},
 		{m{"bizible2__Medium__c": "fax"}, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "No fax please", "bizible2__Medium__c"},
-		{m{"Name": "x"}, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: Name. Please check the security settings", "Name"},
+		{m{"Name": "x"}, "created", "", ""},
+		{m{"bizible2__Revenue_U_Shaped__c": 1}, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: bizible2__Revenue_U_Shaped__c. Please check the security settings", "bizible2__Revenue_U_Shaped__c"},
 		{m{"bizible2__Platform__c": "x"}, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: bizible2__Platform__c", "bizible2__Platform__c"},
 		{m{"CreatedDate": "2020-01-01T00:00:00Z"}, "INVALID_FIELD_FOR_INSERT_UPDATE", "CreatedDate", "CreatedDate"},
 		{m{"bizible2__Count_U_Shaped__c": 1e17}, "NUMBER_OUTSIDE_VALID_RANGE", "value outside of valid range on numeric field", "bizible2__Count_U_Shaped__c"},
@@ -201,9 +204,9 @@ func TestValuesTaken(t *testing.T) {
 
 func TestDuplicateKeys(t *testing.T) {
 	w := newWorld(t, orgsim.Config{})
-	// All rows of one key fail, the first too; keys differ not by case alone.
-	rs := w.upsert(tp, m{extID: "a"}, m{extID: "b"}, m{extID: "A"})
-	if codes(rs) != "DUPLICATE_VALUE created DUPLICATE_VALUE" || rs[2].Errors[0].Message != "Duplicate external id specified: A" {
+	// All rows of one key fail, the first too.
+	rs := w.upsert(tp, m{extID: "a"}, m{extID: "b"}, m{extID: "a"})
+	if codes(rs) != "DUPLICATE_VALUE created DUPLICATE_VALUE" || rs[2].Errors[0].Message != "Duplicate external id specified: a" {
 		t.Errorf("%+v", rs)
 	}
 	// A row that is not visible yet is not found, and still in the way.
@@ -228,23 +231,29 @@ func TestDuplicateKeys(t *testing.T) {
 	}
 	// Without Unique, a key may stand on several records.
 	w.org.Schema(tp).Change(extID, func(f *orgsim.Field) { f.Unique = false })
-	one, two := w.insert(tp, m{extID: "twin"}), w.insert(tp, m{extID: "TWIN"})
+	one, two := w.insert(tp, m{extID: "twin"}), w.insert(tp, m{extID: "twin"})
 	rs = w.upsert(tp, m{extID: "twin"})
-	if codes(rs) != "DUPLICATE_EXTERNAL_ID" || rs[0].Errors[0].Message != "Unique Id: more than one record found for external id field: ["+one+", "+two+"]" {
+	if codes(rs) != "DUPLICATE_EXTERNAL_ID" || rs[0].Errors[0].Message != "UniqueId: more than one record found for external id field: ["+one+", "+two+"]" {
 		t.Errorf("%+v", rs)
 	}
-	// Case-sensitive keys differ by case.
-	w.org.Schema(orgsim.Person).Change(extID, func(f *orgsim.Field) { f.CaseSensitive = true })
+	// Case-sensitive keys differ by case; others do not.
 	if rs = w.upsert(orgsim.Person, m{extID: "p"}, m{extID: "P"}); codes(rs) != "created created" {
 		t.Errorf("case-sensitive: %+v", rs)
+	}
+	if got := w.query("SELECT Id FROM " + orgsim.Person + " WHERE " + extID + " = 'P'"); got.TotalSize != 1 {
+		t.Errorf("a filter on a case-sensitive key finds %d", got.TotalSize)
+	}
+	w.org.Schema(orgsim.Person).Change(extID, func(f *orgsim.Field) { f.CaseSensitive = false })
+	if rs = w.upsert(orgsim.Person, m{extID: "q"}, m{extID: "Q"}); codes(rs) != "DUPLICATE_VALUE DUPLICATE_VALUE" {
+		t.Errorf("case-insensitive: %+v", rs)
 	}
 }
 
 func TestParents(t *testing.T) {
-	w := newWorld(t, orgsim.Config{})
+	w := newWorld(t, orgsim.Config{}).link()
 	lead, contact, _ := seed(w)
 	w.upsert(orgsim.Person, m{extID: "p1", "bizible2__Lead__c": lead})
-	rs := w.upsert(tp, m{extID: "t1", "bizible2__Bizible_Person__r": m{extID: "P1"}})
+	rs := w.upsert(tp, m{extID: "t1", "bizible2__Bizible_Person__r": m{extID: "p1"}})
 	if codes(rs) != "created" {
 		t.Fatalf("%+v", rs)
 	}

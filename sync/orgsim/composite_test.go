@@ -53,7 +53,7 @@ func keys(prefix string, n int) []m {
 // Persons and the touchpoints that point to them travel in one call: a parent
 // of an earlier subrequest is seen.
 func TestCompositeOfCollections(t *testing.T) {
-	w := newWorld(t, orgsim.Config{})
+	w := newWorld(t, orgsim.Config{}).link()
 	touches := keys("t", 200)
 	for i := range touches {
 		touches[i]["bizible2__Bizible_Person__r"] = m{extID: fmt.Sprint("p", i)}

@@ -43,6 +43,9 @@ func (o *Org) deleteRow(p *pending) (err *Error) {
 	if p.t.obj.NoDelete {
 		return reject("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 	}
+	if err := o.checkMaster(p.t.obj, api); err != nil {
+		return err
+	}
 	o.delete(p.t, p.done)
 	return nil
 }

@@ -67,7 +67,7 @@ func (o *Org) describe(c *call, obj *Object) answer {
 }
 
 var soapTypes = map[string]string{"id": "tns:ID", "reference": "tns:ID", "boolean": "xsd:boolean", "int": "xsd:int",
-	"double": "xsd:double", "currency": "xsd:double", "date": "xsd:date", "datetime": "xsd:dateTime"}
+	"double": "xsd:double", "percent": "xsd:double", "currency": "xsd:double", "date": "xsd:date", "datetime": "xsd:dateTime"}
 
 func describeField(obj *Object, f *Field) object {
 	soap := soapTypes[f.Type]
@@ -91,18 +91,23 @@ func describeField(obj *Object, f *Field) object {
 		relationship = f.RelationshipName
 	}
 	filterable := !f.NotFilterable
-	nillable := !f.Required && !f.NotNillable && f.Type != "id"
+	nillable := !f.required() && !f.NotNillable && f.Type != "id"
+	var order any
+	if f.MasterDetail {
+		order = 0
+	}
 	defaulted := f.Default != nil || f.Name == "OwnerId" || f.AutoNumber || f.Type == "boolean" ||
 		obj.custom() && f.Name == "Name" || f.ReadOnly && f.NotNillable
 	return object{{"name", f.Name}, {"label", f.Label}, {"type", f.Type}, {"soapType", soap},
 		{"length", f.Length}, {"byteLength", f.Length * 3}, {"precision", precision}, {"scale", f.Scale}, {"digits", digits},
 		{"nillable", nillable}, {"defaultedOnCreate", defaulted}, {"createable", f.createable() && f.Type != "id"},
-		{"updateable", f.updateable() && f.Type != "id"}, {"calculated", false}, {"autoNumber", f.AutoNumber},
+		{"updateable", f.updateable() && f.Type != "id"}, {"calculated", f.Formula}, {"autoNumber", f.AutoNumber},
 		{"custom", f.custom()}, {"externalId", f.ExternalID}, {"idLookup", f.ExternalID || f.Type == "id"},
 		{"unique", f.Unique}, {"caseSensitive", f.CaseSensitive}, {"filterable", filterable}, {"sortable", filterable},
-		{"groupable", filterable && f.Type != "datetime" && f.Type != "double" && f.Type != "currency"}, {"aggregatable", filterable},
+		{"groupable", filterable && f.Type != "datetime" && (!f.number() || f.Type == "int")}, {"aggregatable", filterable},
 		{"nameField", f.Name == "Name"}, {"namePointing", f.polymorphic()}, {"polymorphicForeignKey", f.polymorphic()},
-		{"referenceTo", references}, {"relationshipName", relationship}, {"restrictedPicklist", f.Restricted},
+		{"referenceTo", references}, {"relationshipName", relationship},
+		{"cascadeDelete", f.Cascade}, {"relationshipOrder", order}, {"writeRequiresMasterRead", f.MasterDetail}, {"restrictedPicklist", f.Restricted},
 		{"dependentPicklist", false}, {"controllerName", nil}, {"picklistValues", values}}
 }
 
@@ -111,9 +116,17 @@ func (o *Org) children(obj *Object) []object {
 	list := []object{}
 	for _, name := range sortedKeys(o.tables) {
 		for _, f := range o.tables[name].obj.fields {
+			if o.tables[name].obj.Hidden {
+				continue
+			}
 			for _, to := range f.ReferenceTo {
 				if to == obj.Name && !f.Hidden {
-					list = append(list, object{{"childSObject", o.tables[name].obj.Name}, {"field", f.Name}, {"cascadeDelete", false}})
+					var relationship any
+					if f.ChildRelationship != "" {
+						relationship = f.ChildRelationship
+					}
+					list = append(list, object{{"childSObject", o.tables[name].obj.Name}, {"field", f.Name},
+						{"relationshipName", relationship}, {"cascadeDelete", f.Cascade}, {"restrictedDelete", false}})
 				}
 			}
 		}

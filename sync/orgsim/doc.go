@@ -27,6 +27,9 @@
 // a long transaction does. Until then an upsert does not find the row, and a
 // second insert of its unique key collides with it.
 //
+// The objects and fields of the Marketo Measure package are read from
+// package.tsv, which was taken from the public metadata of four orgs.
+//
 // Object and its methods change the schema: fields come and go, hide from the
 // API user, get locked, shrink; validation rules are added.
 //
@@ -54,7 +57,12 @@
 //     FIELD_INTEGRITY_EXCEPTION, to no id at all MALFORMED_ID.
 //   - "Parent__r": null changes nothing; "Parent__c": null clears.
 //   - Deleting a record clears custom lookups to it and moves their
-//     SystemModstamp; the Tasks of a deleted Lead or Contact stay.
+//     SystemModstamp; the Tasks of a deleted Lead or Contact stay. Undelete sets
+//     those lookups again that still are empty.
+//   - An update that carries a master-detail field is refused, whatever the
+//     value. Org.EqualMasterPasses lets the value pass that is there already.
+//   - A record that was deleted in a transaction no longer holds its unique keys
+//     in that transaction. Org.KeysFreedLate decides otherwise.
 //   - Text loses the blanks around it, and empty text is null.
 //   - Numbers and booleans are taken in quotes, text without quotes is refused.
 //   - An upsert that finds its row leaves the key as it was written first.
@@ -67,6 +75,6 @@
 // # Left out
 //
 // TYPEOF, subqueries, HAVING, FIELDS(), date functions and toLabel in SOQL; the
-// Bulk API; getUpdated and getDeleted; undelete; sharing. Anything left out is
+// Bulk API; getUpdated and getDeleted; undelete through the API; sharing. Anything left out is
 // refused, never answered wrongly.
 package orgsim

@@ -18,9 +18,14 @@ import (
 
 const (
 	data  = "/services/data/v62.0"
-	tp    = orgsim.Touchpoint
+	tp    = orgsim.Attribution // an object with the touchpoint's fields, but no master
 	extID = "bizible2__UniqueId__c"
+
+	touchpoint  = orgsim.Touchpoint
+	personField = "bizible2__Bizible_Person__c"
 )
+
+func init() { orgsim.LooseMaster = false }
 
 var start = time.Date(2026, 11, 23, 17, 0, 0, 0, time.UTC)
 
@@ -90,6 +95,12 @@ func (w *world) send(method, target, body string, header ...string) answer {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, string(b), err}
+}
+
+// link gives tp a lookup to a person, as the touchpoint has a master.
+func (w *world) link() *world {
+	w.org.Schema(tp).AddField(orgsim.Field{Name: personField, Type: "reference", ReferenceTo: []string{orgsim.Person}})
+	return w
 }
 
 func (w *world) sendJSON(method, target string, body any) answer {

@@ -126,7 +126,7 @@ func TestSingleRecords(t *testing.T) {
 		t.Errorf("by key: %v", whole)
 	}
 	w.org.Schema(tp).Change(extID, func(f *orgsim.Field) { f.Unique = false })
-	twin := w.insert(tp, m{extID: "A/B c"})
+	twin := w.insert(tp, m{extID: "a/b c"})
 	both := fmt.Sprintf(`["%s/sobjects/%s/%s","%s/sobjects/%s/%s"]`, data, tp, first, data, tp, twin)
 	for _, a := range []answer{w.sendJSON("PATCH", key, m{}), w.send("GET", key, "")} {
 		if a.status != 300 || a.text != both {
@@ -143,7 +143,7 @@ func TestSingleRecords(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	w := newWorld(t, orgsim.Config{})
+	w := newWorld(t, orgsim.Config{}).link()
 	w.org.Schema(tp).HideField("bizible2__Browser__c")
 	w.org.Schema(tp).LockField("bizible2__Medium__c")
 	w.org.Schema(tp).RemoveField("bizible2__Platform__c")
@@ -170,7 +170,7 @@ func TestDescribe(t *testing.T) {
 		return fmt.Sprintf("%s %s %v", out.Name, out.KeyPrefix, out.Custom), fields
 	}
 	head, fields := describe(strings.ToLower(tp))
-	if head != tp+" a02 true" {
+	if head != tp+" a03 true" {
 		t.Errorf("head %q", head)
 	}
 	for _, gone := range []string{"bizible2__Browser__c", "bizible2__Platform__c"} {
@@ -179,22 +179,22 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	key := fields[extID]
-	if !key.ExternalID || !key.IDLookup || !key.Unique || key.CaseSensitive || key.Length != 255 || key.Type != "string" || !key.Nillable {
+	if !key.ExternalID || !key.IDLookup || !key.Unique || !key.CaseSensitive || key.Length != 255 || key.Type != "string" || !key.Nillable {
 		t.Errorf("%+v", key)
 	}
 	if f := fields["bizible2__Medium__c"]; f.Createable || f.Updateable {
 		t.Errorf("locked: %+v", f)
 	}
-	if f := fields["bizible2__Landing_Page_Raw__c"]; f.Type != "textarea" || f.Length != 32768 || f.Filterable || f.Sortable || !f.Createable {
+	if f := fields["bizible2__Ad_Content__c"]; f.Type != "textarea" || f.Length != 2048 || f.Filterable || f.Sortable || !f.Createable {
 		t.Errorf("%+v", f)
 	}
 	if f := fields["bizible2__Bizible_Person__c"]; f.Type != "reference" || f.RelationshipName != "bizible2__Bizible_Person__r" || len(f.ReferenceTo) != 1 || f.ReferenceTo[0] != orgsim.Person || f.NamePointing {
 		t.Errorf("%+v", f)
 	}
-	if f := fields["bizible2__Count_U_Shaped__c"]; f.Type != "double" || f.Scale != 2 || f.Precision != 18 || f.Label != "Count U Shaped" {
+	if f := fields["bizible2__Count_U_Shaped__c"]; f.Type != "double" || f.Scale != 2 || f.Precision != 18 || f.Label != "Count - U-Shaped" {
 		t.Errorf("%+v", f)
 	}
-	if f := fields["Name"]; !f.AutoNumber || f.Createable {
+	if f := fields["Name"]; f.AutoNumber || !f.Createable || !f.Updateable || !f.DefaultedOnCreate {
 		t.Errorf("%+v", f)
 	}
 	_, fields = describe("Task")
@@ -208,7 +208,7 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	var list struct{ Sobjects []struct{ Name string } }
-	if w.into(w.send("GET", data+"/sobjects", ""), 200, &list); len(list.Sobjects) != 11 {
+	if w.into(w.send("GET", data+"/sobjects", ""), 200, &list); len(list.Sobjects) != 16 {
 		t.Errorf("%d objects", len(list.Sobjects))
 	}
 }

@@ -61,6 +61,8 @@ type Org struct {
 	calls    []time.Time // API calls of the last 24 hours, oldest first
 	faults   []*fault
 	stats    Stats
+
+	equalMasterPasses, keysFreedLate bool
 }
 
 // New returns an org with the standard schema and no records but its
@@ -197,15 +199,18 @@ func (o *Org) Delete(object, id string) error {
 	})
 }
 
-// Purge removes a record for good, standing or deleted.
+// Purge removes a record for good, standing or deleted, and the details that
+// were deleted with it.
 func (o *Org) Purge(object, id string) error {
 	return o.inside(object, func(t *table) *Error {
 		r := t.rows[To18(id)]
 		if r == nil {
 			return noSuchID()
 		}
-		o.delete(t, r)
-		t.drop(r)
+		if r.fields["IsDeleted"] != true {
+			o.delete(t, r)
+		}
+		o.purge(t, r)
 		return nil
 	})
 }

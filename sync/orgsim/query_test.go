@@ -197,16 +197,16 @@ func TestRecordShape(t *testing.T) {
 }
 
 func TestCustomRelationships(t *testing.T) {
-	w := newWorld(t, orgsim.Config{})
+	w := newWorld(t, orgsim.Config{}).link()
 	lead, _, _ := seed(w)
 	person := w.insert(orgsim.Person, m{"bizible2__Lead__c": lead, extID: "p"})
-	w.insert(tp, m{extID: "t", "bizible2__Bizible_Person__c": person})
+	id := w.insert(tp, m{extID: "t", "bizible2__Bizible_Person__c": person})
 	p := w.query("SELECT Name, bizible2__Bizible_Person__r.bizible2__Lead__r.Name FROM " + tp + " WHERE bizible2__Bizible_Person__r.bizible2__Lead__c = '" + lead + "'")
 	if len(p.Records) != 1 {
 		t.Fatalf("%d records", len(p.Records))
 	}
 	up := p.Records[0]["bizible2__Bizible_Person__r"].(m)
-	if name := up["bizible2__Lead__r"].(m)["Name"]; name != "Lea Dove" || p.Records[0]["Name"] != "BT-00000001" {
+	if name := up["bizible2__Lead__r"].(m)["Name"]; name != "Lea Dove" || p.Records[0]["Name"] != id {
 		t.Errorf("got %v", p.Records[0])
 	}
 	// A deleted parent is null for query, and still there for queryAll.
@@ -304,7 +304,7 @@ func TestQueryErrors(t *testing.T) {
 		{"SELECT Id FROM Task WHERE CallDurationInSeconds > null", "INVALID_QUERY_FILTER_OPERATOR", "invalid operator on int field"},
 		{"SELECT Id FROM Task WHERE Description = 'x'", "INVALID_FIELD", "field 'Description' can not be filtered in a query call"},
 		{"SELECT Id FROM Task ORDER BY Description", "INVALID_FIELD", "field 'Description' can not be sorted in a query call"},
-		{"SELECT Id FROM " + tp + " WHERE bizible2__Landing_Page_Raw__c != null", "INVALID_FIELD", "can not be filtered"},
+		{"SELECT Id FROM " + tp + " WHERE bizible2__Ad_Content__c != null", "INVALID_FIELD", "can not be filtered"},
 		{"SELECT Id FROM Task WHERE CreatedDate = LAST_N_DAYS:0", "INVALID_FIELD", "must be of type dateTime"},
 	} {
 		a := w.send("GET", queryURL(tc.soql), "")

@@ -13,7 +13,7 @@ import (
 type Field struct {
 	Name, Label string
 	// Type is one of id, string, textarea, picklist, combobox, phone, email,
-	// url, boolean, int, double, currency, date, datetime, reference.
+	// url, boolean, int, double, percent, currency, date, datetime, reference.
 	Type             string
 	Length           int // in UTF-16 units; 0: the type has none
 	Precision, Scale int // of numbers
@@ -32,18 +32,29 @@ type Field struct {
 	// NotFilterable fields can be neither filtered, sorted nor grouped.
 	NotFilterable bool
 
-	ReferenceTo      []string
-	RelationshipName string
+	ReferenceTo       []string
+	RelationshipName  string
+	ChildRelationship string // name of the reverse direction, at the parent
+	// MasterDetail fields are required on create and refused ever after; they
+	// have no field-level security.
+	MasterDetail bool
+	// Cascade deletes the record with the one that it refers to.
+	Cascade bool
 
 	// Hidden is field-level security without read access: for the API the
 	// field does not exist. Locked is field-level security without edit access.
 	Hidden, Locked bool
 
-	calc func(o *Org, record map[string]any) any
+	Formula bool // computed from other fields of the org's data model
+	calc    func(o *Org, record map[string]any) any
 }
 
-func (f *Field) createable() bool  { return !f.ReadOnly && !f.Locked && f.calc == nil }
-func (f *Field) updateable() bool  { return f.createable() && !f.NoUpdate }
+func (f *Field) createable() bool { return !f.ReadOnly && !f.Locked && f.calc == nil }
+func (f *Field) updateable() bool { return f.createable() && !f.NoUpdate && !f.strictMaster() }
+func (f *Field) required() bool   { return f.Required || f.strictMaster() }
+func (f *Field) number() bool {
+	return f.Type == "int" || f.Type == "double" || f.Type == "percent" || f.Type == "currency"
+}
 func (f *Field) polymorphic() bool { return len(f.ReferenceTo) > 1 }
 func (f *Field) custom() bool      { return strings.HasSuffix(f.Name, "__c") }
 
@@ -80,7 +91,9 @@ type Object struct {
 	rules      []Rule
 	// beforeSave sets what the platform derives; old is nil on insert.
 	beforeSave func(o *Org, old, record map[string]any)
-	mu         *sync.Mutex // the org's
+	// afterSave changes other records.
+	afterSave func(o *Org, t *table, r *row)
+	mu        *sync.Mutex // the org's
 }
 
 func newObject(mu *sync.Mutex, name, prefix string, fields ...Field) *Object {
@@ -109,11 +122,11 @@ func (obj *Object) add(f Field) *Field {
 	if f.Length == 0 {
 		f.Length = defaultLength[f.Type]
 	}
-	if f.Precision == 0 && (f.Type == "double" || f.Type == "currency") {
+	if f.Precision == 0 && f.number() && f.Type != "int" {
 		f.Precision, f.Scale = 18, 2
 	}
-	if f.Type == "textarea" {
-		f.NotFilterable = true
+	if f.Type == "textarea" && f.Length > 255 {
+		f.NotFilterable = true // long text
 	}
 	if f.Type == "reference" && f.RelationshipName == "" {
 		f.RelationshipName = relationOf(f.Name)
@@ -149,10 +162,20 @@ func (obj *Object) remove(name string) {
 }
 
 // HideField takes read access to a field from the API user.
-func (obj *Object) HideField(name string) { obj.Change(name, func(f *Field) { f.Hidden = true }) }
+func (obj *Object) HideField(name string) { obj.secure(name, func(f *Field) { f.Hidden = true }) }
 
 // LockField takes edit access to a field from the API user.
-func (obj *Object) LockField(name string) { obj.Change(name, func(f *Field) { f.Locked = true }) }
+func (obj *Object) LockField(name string) { obj.secure(name, func(f *Field) { f.Locked = true }) }
+
+// secure changes a field's security, which a master-detail field does not have.
+func (obj *Object) secure(name string, change func(*Field)) {
+	obj.Change(name, func(f *Field) {
+		if f.MasterDetail {
+			panic("orgsim: " + obj.Name + "." + f.Name + " is a master-detail field: it has no field-level security")
+		}
+		change(f)
+	})
+}
 
 // Change alters a field while the org is serving. An unknown name panics: it is
 // a mistake in a test.

@@ -56,7 +56,7 @@ func (b *binder) column(p fieldPath) (column, *Error) {
 	}
 	for _, name := range parts[:len(parts)-1] {
 		ref := obj.relation(name)
-		if ref == nil || len(col.hops) == 5 {
+		if ref == nil || len(col.hops) == 5 || !ref.polymorphic() && b.o.visibleTable(ref.ReferenceTo[0]) == nil {
 			return col, b.lx.failAt(p.pos, "INVALID_FIELD", fmt.Sprintf("Didn't understand relationship '%s' in field path. "+
 				"If you are attempting to use a custom relationship, be sure to append the '__r' after the custom relationship name. "+
 				"Please reference your WSDL or the describe call for the appropriate names.", name))

@@ -194,7 +194,7 @@ func (b *binder) measures(q *soqlQuery, items []selectItem) ([]measure, *Error) 
 func aggregable(fn string, f *Field) bool {
 	switch fn {
 	case "SUM", "AVG":
-		return f.Type == "int" || f.Type == "double" || f.Type == "currency"
+		return f.number()
 	case "MIN", "MAX":
 		return f.Type != "boolean" && f.Type != "textarea"
 	}

@@ -79,7 +79,7 @@ func comparer(f *Field, op string, bounds []bound) func(v any) bool {
 		if !ok || !isText(f) {
 			return nil
 		}
-		return func(v any) bool { s, ok := v.(string); return ok && like(fold(pattern), fold(s)) }
+		return func(v any) bool { s, ok := v.(string); return ok && like(filterKey(f, pattern), filterKey(f, s)) }
 	case "<":
 		return when(ordered, func(v any) bool { return v != nil && compareValues(f, v, first.lo) < 0 })
 	case "<=":
@@ -137,10 +137,10 @@ func isText(f *Field) bool {
 	return false
 }
 
-// filterKey is text as a filter and a sort see it. Filters ignore case even
-// where a unique field does not.
+// filterKey returns text as a filter and a sort compare it: without regard to
+// case, except in a unique case-sensitive field.
 func filterKey(f *Field, s string) string {
-	if isText(f) {
+	if isText(f) && !(f.Unique && f.CaseSensitive) {
 		return fold(s)
 	}
 	return s
@@ -171,7 +171,7 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// like matches a folded LIKE pattern: % is any text, _ one character, both
+// like matches a LIKE pattern: % is any text, _ one character, both
 // literal after a backslash.
 func like(pattern, s string) bool {
 	p, text := []rune(pattern), []rune(s)

@@ -1,19 +1,20 @@
 package orgsim
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // standardSchema is what a Sales Cloud org with the Marketo Measure package
 // has, as far as a call sync can meet it.
 func standardSchema(mu *sync.Mutex) []*Object {
-	return []*Object{
-		accountObject(mu), contactObject(mu), leadObject(mu), opportunityObject(mu), taskObject(mu),
+	return addPackage(mu, []*Object{
+		accountObject(mu), contactObject(mu), leadObject(mu), opportunityObject(mu), contactRoleObject(mu), caseObject(mu),
+		campaignObject(mu), campaignMemberObject(mu), taskObject(mu), eventObject(mu),
 		userObject(mu), groupObject(mu), organizationObject(mu),
-		personObject(mu), touchpointObject(mu), attributionObject(mu),
-	}
+	})
 }
 
 func str(name string, length int) Field { return Field{Name: name, Type: "string", Length: length} }
@@ -68,7 +69,10 @@ func fullName(_ *Org, record map[string]any) any {
 func accountObject(mu *sync.Mutex) *Object {
 	obj := newObject(mu, "Account", "001", Field{Name: "Name", Type: "string", Length: 255, Required: true},
 		Field{Name: "Type", Type: "picklist"}, Field{Name: "Phone", Type: "phone"}, Field{Name: "Website", Type: "url"},
-		Field{Name: "MasterRecordId", Type: "reference", ReferenceTo: []string{"Account"}, ReadOnly: true})
+		Field{Name: "MasterRecordId", Type: "reference", ReferenceTo: []string{"Account"}, ReadOnly: true},
+		Field{Name: "IsPersonAccount", Type: "boolean", ReadOnly: true, NotNillable: true,
+			calc: func(_ *Org, r map[string]any) any { return r["PersonContactId"] != nil }},
+		Field{Name: "PersonContactId", Type: "reference", ReferenceTo: []string{"Contact"}, ReadOnly: true})
 	obj.add(Field{Name: "Description", Type: "textarea", Length: 32000})
 	return owned(obj)
 }
@@ -108,63 +112,53 @@ func opportunityObject(mu *sync.Mutex) *Object {
 		}}))
 }
 
-func taskObject(mu *sync.Mutex) *Object {
-	obj := newObject(mu, "Task", "00T",
-		Field{Name: "Subject", Type: "combobox"},
-		Field{Name: "Type", Type: "picklist", Length: 40, Values: []string{"Call", "Email", "Meeting", "Other"}},
-		Field{Name: "TaskSubtype", Type: "picklist", Length: 40, NoUpdate: true, Restricted: true, Default: "Task",
-			Values: []string{"Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"}},
-		Field{Name: "Status", Type: "picklist", NotNillable: true, Default: "Not Started",
-			Values: []string{"Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred"}},
-		Field{Name: "Priority", Type: "picklist", NotNillable: true, Default: "Normal", Values: []string{"High", "Normal", "Low"}},
-		Field{Name: "ActivityDate", Type: "date"},
-		Field{Name: "CompletedDateTime", Type: "datetime", ReadOnly: true},
-		lookup("WhoId", "Contact", "Lead"), lookup("WhatId", "Account", "Opportunity"),
-		Field{Name: "AccountId", Type: "reference", ReferenceTo: []string{"Account"}, ReadOnly: true, calc: taskAccount},
-		Field{Name: "CallType", Type: "picklist", Length: 40, Values: []string{"Internal", "Inbound", "Outbound"}},
-		Field{Name: "CallDurationInSeconds", Type: "int"},
-		str("CallObject", 255), str("CallDisposition", 255),
-		Field{Name: "Description", Type: "textarea", Length: 32000},
+// contactRoleObject has the Contacts of an Opportunity. One of them is primary.
+func contactRoleObject(mu *sync.Mutex) *Object {
+	parent := func(name, to string) Field {
+		return Field{Name: name, Type: "reference", ReferenceTo: []string{to}, Required: true, NoUpdate: name == "OpportunityId",
+			ChildRelationship: "OpportunityContactRoles", Cascade: true}
+	}
+	obj := newObject(mu, "OpportunityContactRole", "00K", parent("OpportunityId", "Opportunity"), parent("ContactId", "Contact"),
+		Field{Name: "Role", Type: "picklist", Length: 40},
+		Field{Name: "IsPrimary", Type: "boolean", NotNillable: true, Default: false})
+	obj.afterSave = func(o *Org, t *table, r *row) {
+		if r.fields["IsPrimary"] != true {
+			return
+		}
+		for _, other := range slices.Clone(t.find(obj.Field("OpportunityId"), r.fields["OpportunityId"])) {
+			if other != r && other.fields["IsPrimary"] == true {
+				rec := maps.Clone(other.fields)
+				rec["IsPrimary"], rec["SystemModstamp"] = false, o.now()
+				o.put(t, other, rec)
+			}
+		}
+	}
+	return system(obj)
+}
+
+func caseObject(mu *sync.Mutex) *Object {
+	return owned(newObject(mu, "Case", "500",
+		Field{Name: "CaseNumber", Type: "string", Length: 30, AutoNumber: true, ReadOnly: true, NotNillable: true},
+		lookup("ContactId", "Contact"), lookup("AccountId", "Account"), str("Subject", 255),
+		Field{Name: "Description", Type: "textarea", Length: 32000}, Field{Name: "Origin", Type: "picklist", Length: 40},
+		Field{Name: "Priority", Type: "picklist", Length: 40, Default: "Medium"}, Field{Name: "Type", Type: "picklist", Length: 40},
+		Field{Name: "Status", Type: "picklist", Length: 40, NotNillable: true, Default: "New"},
 		Field{Name: "IsClosed", Type: "boolean", ReadOnly: true, NotNillable: true,
-			calc: func(_ *Org, r map[string]any) any { return closed(r) }},
-		Field{Name: "IsArchived", Type: "boolean", ReadOnly: true, NotNillable: true, calc: taskArchived},
-		str("bizible2__BizibleId__c", 255),
-		Field{Name: "bizible2__Bizible_Touchpoint_Date__c", Type: "datetime"})
-	obj.beforeSave = func(o *Org, old, r map[string]any) {
-		if !closed(r) {
-			delete(r, "CompletedDateTime")
-		} else if !closed(old) && r["CompletedDateTime"] == nil {
-			r["CompletedDateTime"] = o.now()
-		}
-	}
-	return owned(obj)
+			calc: func(_ *Org, r map[string]any) any { return r["Status"] == "Closed" }}))
 }
 
-func closed(task map[string]any) bool { return task["Status"] == "Completed" }
-
-// archiveAge is how old a closed activity gets before "query" no longer shows it.
-const archiveAge = 365 * 24 * time.Hour
-
-func taskArchived(o *Org, r map[string]any) any {
-	limit := o.now().Add(-archiveAge)
-	if day, ok := r["ActivityDate"].(string); ok {
-		return closed(r) && day <= limit.Format(time.DateOnly)
-	}
-	created, _ := r["CreatedDate"].(time.Time)
-	return closed(r) && !created.After(limit)
+func campaignObject(mu *sync.Mutex) *Object {
+	return owned(newObject(mu, "Campaign", "701", Field{Name: "Name", Type: "string", Length: 80, Required: true},
+		Field{Name: "Type", Type: "picklist", Length: 40}, Field{Name: "Status", Type: "picklist", Length: 40},
+		Field{Name: "StartDate", Type: "date"}, Field{Name: "EndDate", Type: "date"},
+		Field{Name: "IsActive", Type: "boolean", NotNillable: true, Default: false}))
 }
 
-func taskAccount(o *Org, r map[string]any) any {
-	what, _ := r["WhatId"].(string)
-	if strings.HasPrefix(what, "001") {
-		return what
-	}
-	for _, id := range []any{r["WhatId"], r["WhoId"]} {
-		if _, target := o.target(id); target != nil && target["AccountId"] != nil {
-			return target["AccountId"]
-		}
-	}
-	return nil
+func campaignMemberObject(mu *sync.Mutex) *Object {
+	campaign := lookup("CampaignId", "Campaign")
+	campaign.Required, campaign.NoUpdate, campaign.Cascade, campaign.ChildRelationship = true, true, true, "CampaignMembers"
+	return system(newObject(mu, "CampaignMember", "00v", campaign, lookup("LeadId", "Lead"), lookup("ContactId", "Contact"),
+		Field{Name: "Status", Type: "picklist", Length: 40}))
 }
 
 func userObject(mu *sync.Mutex) *Object {

@@ -14,6 +14,10 @@ type row struct {
 	// Until visibleAt readers see before, or nothing where it is nil.
 	before    map[string]any
 	visibleAt time.Time
+
+	deletedWith string    // id of the master whose deletion deleted this record
+	deletedBy   *tx       // transaction of the deletion; nil: none, or the org itself
+	cleared     []cleared // lookups to this record that its deletion set to null
 }
 
 type table struct {

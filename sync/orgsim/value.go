@@ -48,7 +48,7 @@ func decode(f *Field, v any) (any, *Error) {
 	switch f.Type {
 	case "boolean":
 		return decodeBool(f, v)
-	case "int", "double", "currency":
+	case "int", "double", "percent", "currency":
 		return decodeNumber(f, v)
 	}
 	s, ok := v.(string)

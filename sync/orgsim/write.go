@@ -93,6 +93,9 @@ func (o *Org) insert(t *table, in map[string]any, by actor) (*row, *Error) {
 	if err := permitted(t.obj, in, by, (*Field).createable); err != nil {
 		return nil, err
 	}
+	if err := o.checkMaster(t.obj, by); err != nil {
+		return nil, err
+	}
 	r := &row{id: o.newID(t.obj.KeyPrefix)}
 	rec := map[string]any{"Id": r.id, "IsDeleted": false}
 	for _, f := range t.obj.fields {
@@ -104,7 +107,7 @@ func (o *Org) insert(t *table, in map[string]any, by actor) (*row, *Error) {
 		case f.Name == "OwnerId":
 			rec[f.Name] = o.userID
 		case f.AutoNumber:
-			rec[f.Name] = fmt.Sprintf("BT-%08d", t.nextNumber())
+			rec[f.Name] = fmt.Sprintf("%08d", t.nextNumber())
 		case f.Name == "Name" && f.NotNillable && f.calc == nil:
 			rec[f.Name] = r.id // as custom objects with a text name do
 		}
@@ -114,6 +117,9 @@ func (o *Org) insert(t *table, in map[string]any, by actor) (*row, *Error) {
 	}
 	o.stamp(rec, in)
 	o.put(t, r, rec)
+	if t.obj.afterSave != nil {
+		t.obj.afterSave(o, t, r)
+	}
 	return r, nil
 }
 
@@ -123,7 +129,11 @@ func (o *Org) update(t *table, r *row, in map[string]any, by actor) *Error {
 	if t.obj.NoUpdate {
 		return reject("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 	}
+	o.dropEqualMaster(r, t.obj, in)
 	if err := permitted(t.obj, in, by, (*Field).updateable); err != nil {
+		return err
+	}
+	if err := o.checkMaster(t.obj, by); err != nil {
 		return err
 	}
 	rec := make(map[string]any, len(r.fields)+len(in))
@@ -137,45 +147,19 @@ func (o *Org) update(t *table, r *row, in map[string]any, by actor) *Error {
 			rec[k] = v
 		}
 	}
+	if t.obj.custom() && rec["Name"] == nil {
+		rec["Name"] = r.id
+	}
 	if err := o.validate(t, r, r.fields, rec, in); err != nil {
 		return err
 	}
 	now := o.now()
 	rec["LastModifiedDate"], rec["LastModifiedById"], rec["SystemModstamp"] = now, o.userID, now
 	o.put(t, r, rec)
+	if t.obj.afterSave != nil {
+		t.obj.afterSave(o, t, r)
+	}
 	return nil
-}
-
-// delete is a soft delete. Custom lookups to the record are cleared, as their
-// default delete constraint does.
-func (o *Org) delete(t *table, r *row) {
-	rec := map[string]any{}
-	for k, v := range r.fields {
-		rec[k] = v
-	}
-	rec["IsDeleted"], rec["SystemModstamp"], rec["LastModifiedDate"] = true, o.now(), o.now()
-	o.put(t, r, rec)
-	for _, other := range o.tables {
-		for _, f := range other.obj.fields {
-			if f.Type == "reference" && f.custom() && slices.Contains(f.ReferenceTo, t.obj.Name) {
-				o.clearLookup(other, f, r.id)
-			}
-		}
-	}
-}
-
-func (o *Org) clearLookup(t *table, f *Field, id string) {
-	for _, r := range t.order {
-		if r.fields[f.Name] == id {
-			rec := map[string]any{}
-			for k, v := range r.fields {
-				rec[k] = v
-			}
-			delete(rec, f.Name)
-			rec["SystemModstamp"] = o.now()
-			o.put(t, r, rec)
-		}
-	}
 }
 
 // stamp sets the audit fields of a new record.
@@ -194,7 +178,7 @@ func permitted(obj *Object, in map[string]any, by actor, may func(*Field) bool) 
 	var denied []string
 	for _, name := range sortedKeys(in) {
 		f := obj.Field(name)
-		if name == "Id" || name == "IsDeleted" || f.calc != nil || by == api && !may(f) {
+		if name == "Id" || name == "IsDeleted" || f.calc != nil || (by == api || f.strictMaster()) && !may(f) {
 			denied = append(denied, f.Name)
 		}
 	}
@@ -218,7 +202,7 @@ func (o *Org) validate(t *table, r *row, old, rec, in map[string]any) *Error {
 	}
 	var missing []string
 	for _, f := range t.obj.fields {
-		if f.Required && rec[f.Name] == nil || f.NotNillable && !f.ReadOnly && f.calc == nil && rec[f.Name] == nil {
+		if f.required() && rec[f.Name] == nil || f.NotNillable && !f.ReadOnly && f.calc == nil && rec[f.Name] == nil {
 			missing = append(missing, f.Name)
 		}
 	}
@@ -237,18 +221,19 @@ func (o *Org) validate(t *table, r *row, old, rec, in map[string]any) *Error {
 			return e
 		}
 	}
-	return unique(t, r, rec)
+	return o.unique(t, r, rec)
 }
 
 // unique looks at every standing row, also one that is not visible yet: that
 // is how the loser of a race between two inserts learns of the other.
-func unique(t *table, r *row, rec map[string]any) *Error {
+func (o *Org) unique(t *table, r *row, rec map[string]any) *Error {
 	for _, f := range t.obj.fields {
 		if !f.Unique || rec[f.Name] == nil {
 			continue
 		}
 		for _, other := range t.find(f, rec[f.Name]) {
-			if other != r && other.fields["IsDeleted"] != true {
+			gone := other.fields["IsDeleted"] == true && !(o.keysFreedLate && o.tx != nil && other.deletedBy == o.tx)
+			if other != r && !gone {
 				return reject("DUPLICATE_VALUE", fmt.Sprintf("duplicate value found: %s duplicates value on record with id: %s", f.Name, other.id[:15]))
 			}
 		}
