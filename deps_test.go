@@ -11,14 +11,15 @@ import (
 
 // allowed says which of our packages each may import: arrows point down only.
 var allowed = map[string][]string{
+	"when":            {},
 	"mapping":         {},
 	"store":           {"mapping"},
 	"sync/salesforce": {},
 	"sync/orgsim":     {},
 	"sync/collector":  {"mapping"},
 	"sync/engine":     {"mapping", "store", "sync/salesforce"},
-	"sync/monitor":    {"mapping", "store", "sync/engine", "sync/salesforce"},
-	"cmd/callpoint":   {"mapping", "store", "sync/collector", "sync/engine", "sync/monitor", "sync/orgsim", "sync/salesforce"},
+	"sync/monitor":    {"mapping", "store", "sync/engine", "sync/salesforce", "when"},
+	"cmd/callpoint":   {"mapping", "store", "sync/collector", "sync/engine", "sync/monitor", "sync/orgsim", "sync/salesforce", "when"},
 }
 
 // barred keeps the pure package pure, and bbolt behind the store.

@@ -8,4 +8,5 @@
 //	sync/orgsim       a simulated org, for the demo and the tests
 //	store             what is known, in one bbolt file
 //	mapping           the rules: pure functions
+//	when              durations, times and time zones as people write them
 package callpoint

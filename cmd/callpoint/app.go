@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"callpoint/store"
@@ -57,11 +59,9 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	}
 	client, err := salesforce.New(sc)
 	if err != nil {
-		return nil, usage(fmt.Errorf("configuration:\n%w", err))
+		return nil, usage(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
 	}
-	o := c.storeOptions()
-	o.OnStep = p.onStep
-	s, err := store.Open(c.Store, o)
+	s, err := c.openStore(p.onStep)
 	if err != nil {
 		client.Close()
 		return nil, failed(err)
@@ -85,6 +85,35 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	}
 	a.watch = monitor.New(a.watches())
 	return a, nil
+}
+
+// openStore opens the store, and creates it where it does not exist. A store that root
+// creates in the daemon's folder belongs to the daemon.
+func (c *Config) openStore(onStep func(what string)) (*store.Store, error) {
+	o := c.storeOptions()
+	o.OnStep = onStep
+	created := !exists(c.Store)
+	s, err := store.Open(c.Store, o)
+	if err == nil && created {
+		err = giveToOwner(c.Store)
+	}
+	if err != nil && s != nil {
+		err = errors.Join(err, s.Close())
+	}
+	return s, err
+}
+
+// giveToOwner gives a file to the owner of its folder, if root runs this.
+func giveToOwner(path string) error {
+	fi, err := os.Stat(filepath.Dir(path))
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	owner, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return os.Chown(path, int(owner.Uid), int(owner.Gid))
 }
 
 // noteCycle takes note of a cycle that ended.

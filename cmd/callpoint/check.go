@@ -84,7 +84,7 @@ func (p *program) check(ctx context.Context, c Config) error {
 	}
 	client, err := salesforce.New(sc)
 	if err != nil {
-		return usage(fmt.Errorf("configuration:\n%w", err))
+		return usage(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
 	}
 	defer client.Close()
 	k := &checker{cfg: c, settings: r.settings, client: client}

@@ -17,6 +17,10 @@ import (
 // Config is everything that environment variables set. A secret X may also come from
 // a file named by X_FILE, or from systemd's credentials directory as x.
 type Config struct {
+	EnvFile    string // the env file that was read; empty: none
+	StoreNamed bool   // CALLPOINT_STORE or systemd's state directory names the store
+	Unread     error  // why the machine's own env file could not be read
+
 	Domain         string            `env:"SALESFORCE_DOMAIN"`
 	ConsumerKey    string            `env:"SALESFORCE_CONSUMER_KEY"`
 	ConsumerSecret salesforce.Secret `env:"SALESFORCE_CONSUMER_SECRET" secret:"true"`
@@ -77,11 +81,15 @@ type Config struct {
 
 // defaults fills in what depends on the surroundings.
 func (c *Config) defaults(env map[string]string) {
-	if c.Store == "" {
+	c.StoreNamed = c.Store != "" || env["STATE_DIRECTORY"] != ""
+	switch dir, _, _ := strings.Cut(env["STATE_DIRECTORY"], ":"); {
+	case c.Store != "":
+	case dir != "":
+		c.Store = filepath.Join(dir, "callpoint.db")
+	case exists(systemStore):
+		c.Store = systemStore
+	default:
 		c.Store = "callpoint.db"
-		if dir := env["STATE_DIRECTORY"]; dir != "" {
-			c.Store = filepath.Join(dir, "callpoint.db")
-		}
 	}
 	if c.LogFormat == "" {
 		c.LogFormat = "json"
@@ -111,7 +119,7 @@ func (c *Config) validate() (problems []error) {
 		{"CALLPOINT_RETENTION", c.Retention, time.Hour},
 	} {
 		if d.value < d.least {
-			bad(d.name, "%s is too short: at least %s", d.value, d.least)
+			bad(d.name, "%s is too short; use at least %s", d.value, d.least)
 		}
 	}
 	for _, e := range []struct {
@@ -128,23 +136,23 @@ func (c *Config) validate() (problems []error) {
 		{"CALLPOINT_LOG_FORMAT", c.LogFormat, []string{"text", "json"}},
 	} {
 		if !slices.Contains(e.allowed, e.value) {
-			bad(e.name, "%q is none of %s", e.value, strings.Join(e.allowed, ", "))
+			bad(e.name, "%q is not valid; use one of %s%s", e.value, strings.Join(e.allowed, ", "), similar(e.value, e.allowed))
 		}
 	}
 	if c.StoreMaxSize > 0 && c.StoreMaxSize < 16<<20 {
-		bad("CALLPOINT_STORE_MAX_SIZE", "%d bytes are too few: at least 16MiB, or 0 for no limit", c.StoreMaxSize)
+		bad("CALLPOINT_STORE_MAX_SIZE", "%d bytes are too few; use at least 16MiB, or 0 for no limit", c.StoreMaxSize)
 	}
 	if c.APIBudget < 1 {
-		bad("CALLPOINT_API_BUDGET", "%d calls a day are too few: at least 1", c.APIBudget)
+		bad("CALLPOINT_API_BUDGET", "%d API calls a day are too few; use at least 1", c.APIBudget)
 	}
 	if c.BatchSize < 25 || c.BatchSize > 200 {
 		bad("CALLPOINT_BATCH_SIZE", "%d is not between 25 and 200", c.BatchSize)
 	}
 	if f := c.taskReason(); f != "" && !fieldName.MatchString(f) {
-		bad("CALLPOINT_REASON_FIELD", "%q is no name of a field", f)
+		bad("CALLPOINT_REASON_FIELD", "%q is not a valid field name", f)
 	}
 	if !c.listensOnLoopback() && c.Token.IsZero() {
-		bad("CALLPOINT_TOKEN", "required, because CALLPOINT_LISTEN=%s is open beyond this machine; set a long random string", c.Listen)
+		bad("CALLPOINT_TOKEN", "required because CALLPOINT_LISTEN=%s accepts connections from other machines; set a long random string", c.Listen)
 	}
 	return problems
 }
@@ -163,6 +171,11 @@ func (c *Config) listensOnLoopback() bool {
 	host = strings.Trim(host, "[]")
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // salesforce is the client's part.

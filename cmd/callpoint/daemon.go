@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -148,6 +149,9 @@ func (p *program) syncOnce(ctx context.Context) error {
 	c, err := p.config()
 	if err != nil {
 		return err
+	}
+	if !c.StoreNamed && !exists(c.Store) {
+		return failed(cmp.Or(c.Unread, fmt.Errorf("there is no store at %s; run callpoint init, or name one in CALLPOINT_STORE", here(c.Store))))
 	}
 	a, err := p.open(c, p.logger(c))
 	if err != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,30 +14,32 @@ import (
 	"strings"
 	"time"
 
+	"callpoint/when"
+
 	"github.com/joho/godotenv"
 	"github.com/sethvargo/go-envconfig"
 )
 
-// startTime is a duration back from now, or an RFC 3339 time.
+// startTime is a duration back from now, a day, or an RFC 3339 time.
 type startTime struct {
 	back time.Duration
 	at   time.Time
 }
 
 func (s *startTime) EnvDecode(v string) error {
-	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
+	if d, err := when.Duration(v); err == nil {
 		s.back = d
 		return nil
 	}
-	t, err := time.Parse(time.RFC3339, v)
+	t, err := when.Time(v, time.Time{})
 	if err != nil {
-		return fmt.Errorf("neither a duration such as 720h nor an RFC 3339 time such as 2026-11-01T00:00:00Z")
+		return errors.New("neither a duration back such as 30d or 720h, nor a day or an RFC 3339 time such as 2026-11-01T00:00:00Z")
 	}
 	s.at = t
 	return nil
 }
 
-// from gives the time that it means at now.
+// from returns the time that s means at now.
 func (s startTime) from(now time.Time) time.Time {
 	if !s.at.IsZero() {
 		return s.at
@@ -50,7 +54,7 @@ func (s *share) EnvDecode(v string) error {
 	number, percent := strings.CutSuffix(strings.TrimSpace(v), "%")
 	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || !percent || !(n >= 0 && n <= 100) {
-		return fmt.Errorf("not a percentage from 0%% to 100%%, such as 10%%")
+		return errors.New("not a percentage from 0% to 100%, such as 10%")
 	}
 	*s = share(n / 100)
 	return nil
@@ -58,8 +62,9 @@ func (s *share) EnvDecode(v string) error {
 
 // variable is one name that Config knows.
 type variable struct {
-	name   string
-	secret bool
+	name     string
+	secret   bool
+	duration bool
 }
 
 func variables() []variable {
@@ -67,15 +72,38 @@ func variables() []variable {
 	t := reflect.TypeFor[Config]()
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("env"), ",")
-		all = append(all, variable{name, t.Field(i).Tag.Get("secret") != ""})
+		if name != "" {
+			all = append(all, variable{name, t.Field(i).Tag.Get("secret") != "", t.Field(i).Type == reflect.TypeFor[time.Duration]()})
+		}
 	}
 	return all
 }
 
-// loadConfig reads the environment, and under it the env file if one is named. It
-// returns every problem, each with the variable's name.
+// Where a set-up of this machine lies: what packages install and callpoint init fills.
+// Tests move them.
+var (
+	systemConfig = "/etc/callpoint/callpoint.env"
+	systemStore  = "/var/lib/callpoint/callpoint.db"
+)
+
+// systemSettings returns the env file to read where none is named: the machine's own, if it
+// exists. unread is why that file cannot be read; under systemd that is no error, because
+// systemd has read it.
+func (p *program) systemSettings() (envFile string, unread error) {
+	f, err := os.Open(systemConfig)
+	if err == nil {
+		return systemConfig, f.Close()
+	}
+	if errors.Is(err, os.ErrNotExist) || p.env("STATE_DIRECTORY") != "" {
+		return "", nil
+	}
+	return "", fmt.Errorf("%w; run the command as root, or name another file with --env-file", err)
+}
+
+// loadConfig reads the environment, and under it the env file if one is named, with the
+// secrets that lie beside it. It returns every problem, each with the variable's name.
 func loadConfig(environ []string, envFile string) (Config, error) {
-	env := map[string]string{}
+	env, folder := map[string]string{}, ""
 	if envFile != "" {
 		file, err := godotenv.Read(envFile)
 		if err != nil {
@@ -84,16 +112,24 @@ func loadConfig(environ []string, envFile string) (Config, error) {
 		for k, v := range file {
 			env[k] = v
 		}
+		folder = filepath.Dir(envFile)
 	}
+	own := map[string]string{}
 	for _, kv := range environ {
 		k, v, _ := strings.Cut(kv, "=")
-		env[k] = v
+		own[k] = v
 	}
+	if domain := own["SALESFORCE_DOMAIN"]; domain != "" && envFile == systemConfig && domain != env["SALESFORCE_DOMAIN"] {
+		// The machine's login is for another org: its secrets must not be sent to this one.
+		maps.DeleteFunc(env, func(name, _ string) bool { return strings.HasPrefix(name, "SALESFORCE_") })
+		folder = ""
+	}
+	maps.Copy(env, own)
 	var problems []error
 	vars := variables()
 	for _, v := range vars {
 		if v.secret {
-			problems = append(problems, readSecret(env, v.name))
+			problems = append(problems, readSecret(env, v.name, folder))
 		}
 	}
 	problems = append(problems, unknown(env, vars)...)
@@ -105,6 +141,7 @@ func loadConfig(environ []string, envFile string) (Config, error) {
 	c, err := parse(env, vars)
 	problems = append(problems, err)
 	if err == nil {
+		c.EnvFile = envFile
 		c.defaults(env)
 		problems = append(problems, c.validate()...)
 		c.applyVendor()
@@ -112,28 +149,57 @@ func loadConfig(environ []string, envFile string) (Config, error) {
 	return c, errors.Join(problems...)
 }
 
-// readSecret replaces X_FILE, or a credential of systemd, by X.
-func readSecret(env map[string]string, name string) error {
-	path := env[name+"_FILE"]
+// readSecret sets the variable name from the first of its sources that is there: the file
+// that X_FILE names, systemd's credentials, or a file beside the env file. An empty
+// credential or file counts as absent, because the unit declares one for every secret.
+func readSecret(env map[string]string, name, folder string) error {
+	named := env[name+"_FILE"]
 	delete(env, name+"_FILE")
-	if path == "" && env[name] == "" && env["CREDENTIALS_DIRECTORY"] != "" {
-		credential := filepath.Join(env["CREDENTIALS_DIRECTORY"], strings.ToLower(name))
-		if _, err := os.Stat(credential); err == nil {
-			path = credential
+	if named != "" && env[name] != "" {
+		return fmt.Errorf("%s and %s_FILE are both set: unset one", name, name)
+	}
+	if env[name] != "" {
+		return nil
+	}
+	credential := ""
+	if dir := env["CREDENTIALS_DIRECTORY"]; dir != "" {
+		var err error
+		if credential, err = secretFile(filepath.Join(dir, strings.ToLower(name))); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	switch {
-	case path == "":
-		return nil
-	case env[name] != "":
-		return fmt.Errorf("%s and %s_FILE are both set: unset one", name, name)
+	case named != "":
+		secret, err := secretFile(named)
+		switch {
+		case err != nil && credential != "":
+			secret = credential // systemd read the file as root
+		case err != nil:
+			return fmt.Errorf("%s_FILE: %w", name, err)
+		case secret == "":
+			return fmt.Errorf("%s_FILE: %s does not exist or is empty", name, named)
+		}
+		env[name] = secret
+	case credential != "":
+		env[name] = credential
+	case folder != "":
+		secret, err := secretFile(filepath.Join(folder, strings.ToLower(name)))
+		if err != nil {
+			return fmt.Errorf("%s: %w; run the command as root", name, err)
+		}
+		env[name] = secret
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("%s_FILE: %w", name, err)
-	}
-	env[name] = strings.TrimSpace(string(b))
 	return nil
+}
+
+// secretFile returns the content of a file without the blanks around it; empty where there
+// is no such file.
+func secretFile(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
 }
 
 // unknown finds names that look like ours and are not: a misspelt setting is no default.
@@ -153,19 +219,28 @@ func unknown(env map[string]string, vars []variable) (problems []error) {
 }
 
 func nearest(name string, vars []variable) string {
-	best, found := 4, ""
+	var names []string
 	for _, v := range vars {
-		if d := distance(name, v.name); d < best {
-			best, found = d, v.name
+		names = append(names, v.name)
+	}
+	return cmp.Or(similar(name, names), "; config.example.env lists all")
+}
+
+// similar returns "; did you mean X?" for the name that value is a misspelling of, or "".
+func similar(value string, names []string) string {
+	best, found := min(4, 1+len(value)/2), ""
+	for _, name := range names {
+		if d := distance(strings.ToLower(value), strings.ToLower(name)); d < best {
+			best, found = d, name
 		}
 	}
 	if found == "" {
-		return "; config.example.env lists all"
+		return ""
 	}
 	return "; did you mean " + found + "?"
 }
 
-// distance is Levenshtein's.
+// distance returns the Levenshtein distance of a and b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -191,6 +266,15 @@ func parse(env map[string]string, vars []variable) (Config, error) {
 	for _, v := range vars {
 		value, set := env[v.name]
 		if !set {
+			continue
+		}
+		if v.duration {
+			d, err := when.Duration(value)
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s=%s is %w", v.name, value, err))
+				continue
+			}
+			env[v.name] = d.String()
 			continue
 		}
 		one := map[string]string{v.name: value}

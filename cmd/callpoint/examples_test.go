@@ -41,7 +41,7 @@ func examples(t *testing.T) (all []example) {
 // runExamples run the examples that begin with a line.
 var runExamples = map[string]func(t *testing.T, text string){
 	"README.md: CGO_ENABLED=0 go build -trimpath -o /usr/bin/callpoint ./cmd/callpoint":           installExample,
-	"README.md: callpoint --env-file /etc/callpoint/callpoint.env --sync-once":                    syncExample,
+	"README.md: callpoint --sync-once":                                                            syncExample,
 	"docs/salesforce-setup.md: callpoint --env-file /etc/callpoint/callpoint.env --sync-once":     syncExample,
 	"docs/salesforce-setup.md: SALESFORCE_DOMAIN=https://example.my.salesforce.com":               settingsExample,
 	"docs/collector.md: CALLPOINT_HOSTS=www.example.com":                                          settingsExample,
@@ -170,11 +170,14 @@ func installExample(t *testing.T, text string) {
 
 func syncExample(t *testing.T, text string) {
 	b, dir := newBench(t), t.TempDir()
-	env := filepath.Join(dir, "callpoint.env")
+	env := filepath.Join(dir, "etc", "callpoint.env")
+	if err := os.MkdirAll(filepath.Dir(env), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(env, []byte(strings.Join(b.env[1:], "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.env = b.env[:1] // CALLPOINT_UNDER_TEST
+	b.env = []string{b.env[0], "SYSTEM_ROOT=" + dir} // CALLPOINT_UNDER_TEST
 	if out := b.shell(dir, text, "/etc/callpoint/callpoint.env", env); !strings.Contains(out, "nothing new: 0 tasks") {
 		t.Errorf("it says %s", out)
 	}

@@ -31,11 +31,17 @@ import (
 // process of its own. CRASH_AT makes it kill itself at a named step, LEAK makes it leak
 // at every one.
 func TestMain(m *testing.M) {
+	// A set-up of the machine that runs the tests must not matter.
+	systemConfig = filepath.Join(os.Getenv("SYSTEM_ROOT"), "no-such-folder", "etc", "callpoint.env")
+	systemStore = filepath.Join(os.Getenv("SYSTEM_ROOT"), "no-such-folder", "callpoint.db")
+	if root := os.Getenv("SYSTEM_ROOT"); root != "" {
+		systemConfig, systemStore = filepath.Join(root, "etc", "callpoint.env"), filepath.Join(root, "var", "callpoint.db")
+	}
 	if os.Getenv("CALLPOINT_UNDER_TEST") == "" {
 		os.Exit(m.Run())
 	}
 	environ := slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "CALLPOINT_UNDER_TEST=") || strings.HasPrefix(kv, "CRASH_AT=") || strings.HasPrefix(kv, "LEAK=")
+		return strings.HasPrefix(kv, "CALLPOINT_UNDER_TEST=") || strings.HasPrefix(kv, "CRASH_AT=") || strings.HasPrefix(kv, "LEAK=") || strings.HasPrefix(kv, "SYSTEM_ROOT=")
 	})
 	if step := os.Getenv("CRASH_AT"); step != "" {
 		testOnlyAtStep = func(at string) {

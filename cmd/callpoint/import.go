@@ -48,12 +48,12 @@ type imported struct {
 
 func (i imported) String() string {
 	read := i.Events + i.Sessions
-	text := fmt.Sprintf("%d events and %d sessions in %d lines: %d new, %d left as they were (known already, erased or past the retention); %d of bots, %d rejected; %.1f s",
+	text := fmt.Sprintf("%d events and %d sessions in %d lines: %d new, %d skipped (duplicates, erased visitors or older than the retention), %d bots, %d rejected; %.1f s",
 		i.Events, i.Sessions, i.Lines, i.Accepted, i.Repeated, i.Bots, i.Rejected, i.Seconds)
 	if i.Seconds >= 1 { // of less a rate says nothing
 		text += fmt.Sprintf(", %.0f a second", float64(read)/i.Seconds)
 	}
-	if lost := read - i.Accepted - i.Repeated; lost > 0 { // it was stopped
+	if lost := read - i.Accepted - i.Repeated; lost > 0 { // the import was stopped
 		text += fmt.Sprintf("; %d not stored: start it again with the same files", lost)
 	}
 	return text
@@ -64,17 +64,11 @@ func (p *program) importFiles(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := store.Open(c.Store, c.storeOptions())
-	var to sink = s
-	if errors.Is(err, store.ErrInUse) {
-		running, derr := p.daemonCall(ctx, c, http.MethodGet, "/livez", nil, nil)
-		if !running {
-			return failed(errors.Join(err, derr))
-		}
-		to, s = &daemonSink{p, c}, nil
-	} else if err != nil {
-		return failed(err)
-	} else {
+	s, to, err := p.importSink(ctx, c)
+	if err != nil {
+		return err
+	}
+	if s != nil {
 		// A batch is garbage as soon as it is stored; the pages of the store belong to the
 		// kernel's cache. Without a limit the heap would double before it is looked through.
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(40 << 20))
@@ -104,4 +98,25 @@ func (p *program) importFiles(ctx context.Context, names []string) error {
 		return failed(errors.New("no line could be read"))
 	}
 	return nil
+}
+
+// importSink returns where an import goes: the store, or the daemon that has it (then s is
+// nil).
+func (p *program) importSink(ctx context.Context, c Config) (s *store.Store, to sink, err error) {
+	if c.StoreNamed || exists(c.Store) {
+		if s, err = c.openStore(nil); err == nil {
+			return s, s, nil
+		}
+		if !errors.Is(err, store.ErrInUse) {
+			return nil, nil, failed(err)
+		}
+		err = failed(err)
+	} else {
+		err = c.needStore()
+	}
+	running, derr := p.daemonCall(ctx, c, http.MethodGet, "/livez", nil, nil)
+	if running {
+		return nil, &daemonSink{p, c}, nil
+	}
+	return nil, nil, errors.Join(err, derr)
 }

@@ -87,11 +87,18 @@ type program struct {
 	onStep  func(what string) // hears of a long start; nil: nobody does
 }
 
+// config reads the configuration: the environment, and under it --env-file or the file of
+// this machine's set-up.
 func (p *program) config() (Config, error) {
-	c, err := loadConfig(p.environ, p.envFile)
+	envFile, unread := p.envFile, error(nil)
+	if envFile == "" {
+		envFile, unread = p.systemSettings()
+	}
+	c, err := loadConfig(p.environ, envFile)
 	if err != nil {
 		return c, usage(fmt.Errorf("configuration:\n%w", err))
 	}
+	c.Unread = unread
 	return c, nil
 }
 
@@ -120,11 +127,12 @@ the web session of the visitor who phoned (same BizibleId, within 30 minutes), a
 upserts a Bizible Touchpoint, so that the session counts as a phone call.
 
 Without a command it is the daemon: it collects web sessions, polls, resolves,
-upserts, and answers health checks. Configuration comes from environment variables;
-config.example.env lists all of them.`,
-		Example: `  callpoint demo                                      see it work, nothing to configure
-  callpoint --env-file /etc/callpoint/callpoint.env   run the daemon
-  callpoint --sync-once --output json                 one complete cycle, for cron`,
+upserts, and answers health checks. Configuration comes from environment variables, and
+from /etc/callpoint/callpoint.env where that file exists; config.example.env lists all of
+them.`,
+		Example: `  callpoint demo                        see it work, nothing to configure
+  callpoint init                        write a configuration, and check it
+  callpoint --sync-once --output json   one complete cycle, for cron`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -136,7 +144,7 @@ config.example.env lists all of them.`,
 		},
 	}
 	c.Flags().BoolVar(&once, "sync-once", false, "run one complete cycle, print a one-line summary, exit")
-	c.PersistentFlags().StringVar(&p.envFile, "env-file", "", "read environment variables from `FILE`; the environment itself wins")
+	c.PersistentFlags().StringVar(&p.envFile, "env-file", "", "read environment variables from `FILE` (default /etc/callpoint/callpoint.env where it exists), and secrets from the files beside it; the environment itself wins")
 	c.PersistentFlags().StringVarP(&p.output, "output", "o", "text", "`FORMAT` of the answer: text or json")
 	c.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if formats := outputFormats(cmd); !slices.Contains(formats, p.output) {

@@ -103,8 +103,11 @@ func (p *program) retryParked(ctx context.Context, ids []string) error {
 	return errors.Join(err, verdict(engine.Summary{Parked: answer.Parked}, nil))
 }
 
-// withEngine opens the store, as no daemon has it, for one command.
+// withEngine opens the store, which must exist and which no daemon has, for one command.
 func (p *program) withEngine(c Config, fn func(*engine.Engine) error) error {
+	if err := c.needStore(); err != nil {
+		return err
+	}
 	a, err := p.open(c, p.logger(c))
 	if err != nil {
 		return err

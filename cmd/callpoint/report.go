@@ -120,8 +120,8 @@ func (p *program) askReport(ctx context.Context, q monitor.ReportQuery, r *monit
 	if running, err := p.daemonCall(ctx, c, http.MethodPost, "/v1/report", q, r); running || err != nil {
 		return err
 	}
-	if _, err := os.Stat(c.Store); err != nil {
-		return failed(fmt.Errorf("no store: %w; CALLPOINT_STORE names it", err))
+	if err := c.needStore(); err != nil {
+		return err
 	}
 	a, err := p.open(c, p.logger(c))
 	if err != nil {

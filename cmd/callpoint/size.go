@@ -27,7 +27,7 @@ func (b *byteSize) EnvDecode(v string) error {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 0 || n > (1<<62)/unit {
-		return errors.New("no size such as 1073741824, 512MiB or 2GB")
+		return errors.New("not a size: want a number of bytes, or a unit as in 512MiB or 2GB")
 	}
 	*b = byteSize(n * unit)
 	return nil

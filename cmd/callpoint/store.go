@@ -48,10 +48,33 @@ copy in the place of the store.`,
 	return c
 }
 
+// needStore returns an error if the configured store does not exist: a command that reads
+// or mends must not create an empty one by accident.
+func (c *Config) needStore() error {
+	_, err := os.Stat(c.Store)
+	switch {
+	case err == nil:
+		return nil
+	case c.Unread != nil:
+		return failed(c.Unread)
+	case errors.Is(err, os.ErrNotExist):
+		return failed(fmt.Errorf("no daemon answers at %s, and there is no store at %s\nStart the daemon, run callpoint init, or name the store in CALLPOINT_STORE (under systemd: %s).", c.Listen, here(c.Store), systemStore)) //nolint:staticcheck // two sentences
+	}
+	return failed(fmt.Errorf("CALLPOINT_STORE: %w", err))
+}
+
+// here writes a path in the current folder as such.
+func here(path string) string {
+	if filepath.Base(path) == path {
+		return "./" + path
+	}
+	return path
+}
+
 // withStore opens the configured store, which must exist, for one command.
 func (p *program) withStore(c Config, fn func(*store.Store) error) error {
-	if _, err := os.Stat(c.Store); err != nil {
-		return failed(fmt.Errorf("no store: %w; CALLPOINT_STORE names it", err))
+	if err := c.needStore(); err != nil {
+		return err
 	}
 	s, err := store.Open(c.Store, c.storeOptions())
 	if err != nil {

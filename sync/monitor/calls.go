@@ -15,6 +15,7 @@ import (
 
 	"callpoint/mapping"
 	"callpoint/store"
+	"callpoint/when"
 )
 
 // CallList are calls, newest first.
@@ -75,7 +76,7 @@ func ParseCallQuery(reason, state, since, limit string, now time.Time) (q CallQu
 		return q, &badRequest{fmt.Errorf("state %s: none of %s", state, joined(states))}
 	}
 	if since != "" {
-		if q.Since, err = ParseTime(since, now); err != nil {
+		if q.Since, err = when.Time(since, now); err != nil {
 			return q, &badRequest{fmt.Errorf("since %w", err)}
 		}
 	}
@@ -95,23 +96,6 @@ func joined[T ~string](all []T) string {
 	return strings.Join(names, ", ")
 }
 
-// ParseTime reads a day, an RFC 3339 time, or a duration back from now such as 36h or 30d.
-func ParseTime(text string, now time.Time) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t.UTC(), nil
-	}
-	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		return t, nil
-	}
-	if days, err := strconv.Atoi(strings.TrimSuffix(text, "d")); err == nil && strings.HasSuffix(text, "d") && days >= 0 {
-		return now.AddDate(0, 0, -days).UTC(), nil
-	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		return now.Add(-d).UTC(), nil
-	}
-	return time.Time{}, fmt.Errorf("%q: neither a day such as 2026-11-01, nor a time such as 2026-11-01T08:00:00Z, nor a span back such as 30d or 36h", text)
-}
-
 // ReportQuery is what a report is asked for.
 type ReportQuery struct {
 	Since   string    `json:"since,omitempty"`
@@ -126,13 +110,13 @@ const reportDays = 30
 func (q ReportQuery) period(now time.Time) (from, to time.Time, err error) {
 	to = now.UTC()
 	if q.Until != "" {
-		if to, err = ParseTime(q.Until, now); err != nil {
+		if to, err = when.Time(q.Until, now); err != nil {
 			return from, to, &badRequest{fmt.Errorf("until %w", err)}
 		}
 	}
 	from = to.AddDate(0, 0, -reportDays)
 	if q.Since != "" {
-		if from, err = ParseTime(q.Since, now); err != nil {
+		if from, err = when.Time(q.Since, now); err != nil {
 			return from, to, &badRequest{fmt.Errorf("since %w", err)}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"callpoint/mapping"
 	"callpoint/store"
 	"callpoint/sync/engine"
+	"callpoint/when"
 )
 
 // Settings are the choices that a what-if tries. Empty ones stay as they are.
@@ -59,7 +60,7 @@ func (w Settings) change() (func(*mapping.Settings), error) {
 		if d.value == "" {
 			continue
 		}
-		span, err := time.ParseDuration(d.value)
+		span, err := when.Duration(d.value)
 		if err != nil || span < time.Second {
 			return nil, fmt.Errorf("%s=%s: not a duration of a second or more, such as 45m", d.name, d.value)
 		}
