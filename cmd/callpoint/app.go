@@ -41,7 +41,7 @@ type app struct {
 func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	r, err := c.rules()
 	if err != nil {
-		return nil, usage(fmt.Errorf("configuration:\n%w", err))
+		return nil, misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
 	for _, w := range r.warnings {
 		log.Warn("channel rules", "file", c.Channels, "line", w.Line, "cell", w.Cell, "warning", w.Message)
@@ -59,7 +59,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	}
 	client, err := salesforce.New(sc)
 	if err != nil {
-		return nil, usage(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
+		return nil, misconfigured(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
 	}
 	s, err := c.openStore(p.onStep)
 	if err != nil {
@@ -80,7 +80,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	a.store, a.client, a.engine = s, client, e
 	if c.GeoIP != "" {
 		if a.geo, err = openGeoIP(c.GeoIP); err != nil {
-			return nil, errors.Join(usage(err), a.close())
+			return nil, errors.Join(misconfigured(err), a.close())
 		}
 	}
 	a.watch = monitor.New(a.watches())

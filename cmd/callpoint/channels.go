@@ -39,7 +39,7 @@ it came from nowhere. It prints the channel path, and the line and cell that dec
 		Use:   "lint FILE",
 		Short: "Find errors and dead rows in a file of channel rules",
 		Long: `lint reads a file as the daemon would. Errors, each with its line, make it unusable (exit
-code 2): an unknown [...], a row without a condition, a dot in a name, another header.
+code 78): an unknown [...], a row without a condition, a dot in a name, another header.
 Warnings do not: a row that no visit reaches, more channels than Marketo Measure takes.`,
 		Example: "  callpoint channels lint channels.csv",
 		Args:    cobra.ExactArgs(1),
@@ -90,7 +90,7 @@ func (p *program) testChannels(args []string) error {
 	}
 	r, err := c.rules()
 	if err != nil {
-		return usage(err)
+		return misconfigured(err)
 	}
 	if !strings.Contains(args[0], "://") {
 		return usage(fmt.Errorf("%s: not a URL: it needs http:// or https://", args[0]))
@@ -120,7 +120,7 @@ func (p *program) lintChannels(path string) error {
 	}
 	switch {
 	case err != nil:
-		return usage(fmt.Errorf("%s cannot be used", path))
+		return misconfigured(fmt.Errorf("%s cannot be used", path))
 	case p.output == "text":
 		fmt.Fprintf(p.stdout, "%s: no errors, %d warnings\n", path, len(problems))
 	}
@@ -163,12 +163,12 @@ func (p *program) diffChannels(path string) error {
 	}
 	today, err := c.rules()
 	if err != nil {
-		return usage(err)
+		return misconfigured(err)
 	}
 	c.Channels = path
 	other, err := c.rules()
 	if err != nil {
-		return usage(err)
+		return misconfigured(err)
 	}
 	var result moves
 	err = p.withStore(c, func(s *store.Store) error {

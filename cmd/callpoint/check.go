@@ -25,7 +25,7 @@ func (p *program) checkCommand() *cobra.Command {
 		Short: "Check configuration, login, objects, fields and permissions before the first run",
 		Long: `check logs in and looks at everything that callpoint needs of the org, without writing.
 It prints one line for each thing and, for what fails, the setup step that cures it; it
-exits with 2 if anything failed. With --permission-set it prints the least-privilege
+exits with 78 if anything failed. With --permission-set it prints the least-privilege
 permission set for the integration user as metadata XML, for the configured objects and
 fields, and does not log in.`,
 		Example: "  callpoint check\n  callpoint check --permission-set > callpoint.permissionset-meta.xml",
@@ -76,7 +76,7 @@ func (k *checker) fail(name, cure, format string, args ...any) {
 func (p *program) check(ctx context.Context, c Config) error {
 	r, err := c.rules()
 	if err != nil {
-		return usage(fmt.Errorf("configuration:\n%w", err))
+		return misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
 	sc := c.salesforce()
 	if testOnlyTune != nil {
@@ -84,7 +84,7 @@ func (p *program) check(ctx context.Context, c Config) error {
 	}
 	client, err := salesforce.New(sc)
 	if err != nil {
-		return usage(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
+		return misconfigured(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
 	}
 	defer client.Close()
 	k := &checker{cfg: c, settings: r.settings, client: client}
@@ -103,7 +103,7 @@ func (p *program) check(ctx context.Context, c Config) error {
 		_, err = fmt.Fprint(p.stdout, p.findingsText(k.findings))
 	}
 	if failures > 0 {
-		err = errors.Join(err, usage(fmt.Errorf("%d of %d checks failed", failures, len(k.findings))))
+		err = errors.Join(err, misconfigured(fmt.Errorf("%d of %d checks failed", failures, len(k.findings))))
 	}
 	return err
 }

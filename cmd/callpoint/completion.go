@@ -58,7 +58,7 @@ SOURCE_DATE_EPOCH where it is set, so that a package can be built twice alike.`,
 			if epoch := p.env("SOURCE_DATE_EPOCH"); epoch != "" {
 				seconds, err := strconv.ParseInt(epoch, 10, 64)
 				if err != nil {
-					return usage(fmt.Errorf("SOURCE_DATE_EPOCH: %w", err))
+					return misconfigured(fmt.Errorf("SOURCE_DATE_EPOCH: %w", err))
 				}
 				date = time.Unix(seconds, 0).UTC()
 			}

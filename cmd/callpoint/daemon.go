@@ -99,7 +99,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 		serveErr = nil
 	}
 	if errors.Is(runErr, store.ErrOtherOrg) {
-		return usage(runErr)
+		return misconfigured(runErr)
 	}
 	if err := errors.Join(runErr, serveErr); err != nil {
 		return failed(err)
@@ -175,7 +175,7 @@ func (p *program) syncOnce(ctx context.Context) error {
 func verdict(s engine.Summary, err error) error {
 	switch {
 	case errors.Is(err, store.ErrOtherOrg):
-		return usage(err)
+		return misconfigured(err)
 	case err != nil:
 		if cure := engine.Cure(err); cure != "" {
 			err = fmt.Errorf("%w\n%s", err, cure)

@@ -28,8 +28,8 @@ import (
 )
 
 // TestMain lets the test binary be callpoint itself: scripts run the real program in a
-// process of its own. CRASH_AT makes it kill itself at a named step, LEAK makes it leak
-// at every one.
+// process of its own. CRASH_AT makes it kill itself at a named step, PANIC_AT
+// makes it panic there, LEAK makes it leak at every one.
 func TestMain(m *testing.M) {
 	// A set-up of the machine that runs the tests must not matter.
 	systemConfig = filepath.Join(os.Getenv("SYSTEM_ROOT"), "no-such-folder", "etc", "callpoint.env")
@@ -41,13 +41,20 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	environ := slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "CALLPOINT_UNDER_TEST=") || strings.HasPrefix(kv, "CRASH_AT=") || strings.HasPrefix(kv, "LEAK=") || strings.HasPrefix(kv, "SYSTEM_ROOT=")
+		return strings.HasPrefix(kv, "CALLPOINT_UNDER_TEST=") || strings.HasPrefix(kv, "CRASH_AT=") || strings.HasPrefix(kv, "PANIC_AT=") || strings.HasPrefix(kv, "LEAK=") || strings.HasPrefix(kv, "SYSTEM_ROOT=")
 	})
 	if step := os.Getenv("CRASH_AT"); step != "" {
 		testOnlyAtStep = func(at string) {
 			if at == step {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // the signal is on its way: nothing more may happen
+			}
+		}
+	}
+	if step := os.Getenv("PANIC_AT"); step != "" {
+		testOnlyAtStep = func(at string) {
+			if at == step {
+				panic("at " + step)
 			}
 		}
 	}

@@ -17,12 +17,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes, as scripts rely on them.
+// Exit codes that scripts and the systemd unit rely on. 2 is never one of them: Go's
+// runtime ends with it after a panic or a fatal signal, and the unit must restart those.
 const (
 	exitDone   = 0
-	exitFailed = 1 // tried again later, or the thing asked for does not exist
-	exitUsage  = 2 // usage, configuration, a failed check
-	exitParked = 3 // done, but touchpoints stand parked
+	exitFailed = 1  // tried again later, or the thing asked for does not exist
+	exitParked = 3  // done, but Salesforce refuses touchpoints
+	exitUsage  = 64 // EX_USAGE: unknown command or flag, bad argument
+	exitConfig = 78 // EX_CONFIG: wrong configuration, or a failed check; a restart cannot mend it
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
@@ -74,8 +76,9 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-func failed(err error) error { return &exitError{exitFailed, err} }
-func usage(err error) error  { return &exitError{exitUsage, err} }
+func failed(err error) error        { return &exitError{exitFailed, err} }
+func usage(err error) error         { return &exitError{exitUsage, err} }
+func misconfigured(err error) error { return &exitError{exitConfig, err} }
 
 // program is what the commands share.
 type program struct {
@@ -96,7 +99,7 @@ func (p *program) config() (Config, error) {
 	}
 	c, err := loadConfig(p.environ, envFile)
 	if err != nil {
-		return c, usage(fmt.Errorf("configuration:\n%w", err))
+		return c, misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
 	c.Unread = unread
 	return c, nil

@@ -92,7 +92,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 			out, _, code := b.run("check")
 			want := exitDone
 			if strings.HasPrefix(c.line, "failed") {
-				want = exitUsage
+				want = exitConfig
 			}
 			if code != want {
 				t.Errorf("exit %d, want %d", code, want)

@@ -46,7 +46,7 @@ type userPermission struct {
 func (p *program) permissionSet(c Config) error {
 	r, err := c.rules()
 	if err != nil {
-		return usage(fmt.Errorf("configuration:\n%w", err))
+		return misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
 	set := permissionSetXML{
 		Label:       "callpoint",

@@ -71,7 +71,7 @@ func TestReloadMapsHistoryAgain(t *testing.T) {
 		t.Errorf("the log does not name the bad cell:\n%s", d.logs)
 	}
 	// At a start it is no warning.
-	if _, errs, code := b.run("--sync-once"); code != exitUsage || !strings.Contains(errs, "[No Such Thing]") || !strings.Contains(errs, "line 2") {
+	if _, errs, code := b.run("--sync-once"); code != exitConfig || !strings.Contains(errs, "[No Such Thing]") || !strings.Contains(errs, "line 2") {
 		t.Errorf("start with a broken file: exit %d\n%s", code, errs)
 	}
 }
@@ -125,15 +125,15 @@ func TestReasonField(t *testing.T) {
 func TestReasonOnTask(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "CALLPOINT_REASON_FIELD=Task.Why__c")
-	if out, _, code := b.run("check"); code != exitUsage || !strings.Contains(out, "no field Why__c") {
+	if out, _, code := b.run("check"); code != exitConfig || !strings.Contains(out, "no field Why__c") {
 		t.Errorf("check without the field: exit %d\n%s", code, out)
 	}
 	b.org.Schema("Task").AddField(orgsim.Field{Name: "Why__c", Type: "string", Length: 20})
-	if out, _, code := b.run("check"); code != exitUsage || !strings.Contains(out, "holds 20 characters") {
+	if out, _, code := b.run("check"); code != exitConfig || !strings.Contains(out, "holds 20 characters") {
 		t.Errorf("check with a short field: exit %d\n%s", code, out)
 	}
 	b.org.Schema("Task").Change("Why__c", func(f *orgsim.Field) { f.Length, f.Locked = 40, true })
-	if out, _, code := b.run("check"); code != exitUsage || !strings.Contains(out, "may not be edited") {
+	if out, _, code := b.run("check"); code != exitConfig || !strings.Contains(out, "may not be edited") {
 		t.Errorf("check with a locked field: exit %d\n%s", code, out)
 	}
 	b.org.Schema("Task").Change("Why__c", func(f *orgsim.Field) { f.Locked = false })
@@ -155,7 +155,7 @@ func TestReasonOnTask(t *testing.T) {
 		t.Errorf("explain:\n%s", out)
 	}
 	b.env = append(b.env, "CALLPOINT_REASON_FIELD=Task.no name")
-	if _, errs, code := b.run("--sync-once"); code != exitUsage || !strings.Contains(errs, "CALLPOINT_REASON_FIELD") {
+	if _, errs, code := b.run("--sync-once"); code != exitConfig || !strings.Contains(errs, "CALLPOINT_REASON_FIELD") {
 		t.Errorf("a bad name: exit %d\n%s", code, errs)
 	}
 }
@@ -184,7 +184,7 @@ func TestChannelsCommands(t *testing.T) {
 	}
 	bad := write(t, header+"Se.arch,,,,,,*google*\nX,,,,,,[Nonsense]\n")
 	out, _, code = b.run("channels", "lint", bad)
-	if code != exitUsage || !strings.Contains(out, "[Nonsense]") || !strings.Contains(out, "Se.arch") {
+	if code != exitConfig || !strings.Contains(out, "[Nonsense]") || !strings.Contains(out, "Se.arch") {
 		t.Errorf("lint of a bad file: exit %d %s", code, out)
 	}
 
@@ -272,7 +272,7 @@ func TestGeoIP(t *testing.T) {
 	if strings.Contains(string(raw), "203.0.113.7") || strings.Contains(d.logs.String(), "203.0.113.7") {
 		t.Error("the address stands in the store or in the log")
 	}
-	if _, errs, code := newBench(t, "CALLPOINT_GEOIP="+write(t, "no database")).run("--sync-once"); code != exitUsage || !strings.Contains(errs, "CALLPOINT_GEOIP") {
+	if _, errs, code := newBench(t, "CALLPOINT_GEOIP="+write(t, "no database")).run("--sync-once"); code != exitConfig || !strings.Contains(errs, "CALLPOINT_GEOIP") {
 		t.Errorf("a bad database: exit %d\n%s", code, errs)
 	}
 	g, err := openGeoIP(path)

@@ -114,7 +114,7 @@ func (p *program) checkStore(ctx context.Context) error {
 		}
 	}
 	if len(found.Problems) > 0 {
-		return usage(fmt.Errorf("%s: problems found: %d; restore a backup", c.Store, len(found.Problems)))
+		return misconfigured(fmt.Errorf("%s: problems found: %d; restore a backup", c.Store, len(found.Problems)))
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func (p *program) ask(ctx context.Context, method, path string, body, into any) 
 	}
 	r, err := c.rules()
 	if err != nil {
-		return usage(fmt.Errorf("configuration:\n%w", err))
+		return misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
 	return p.withStore(c, func(s *store.Store) error {
 		m, err := offline(c, r, s)
