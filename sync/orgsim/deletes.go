@@ -34,7 +34,7 @@ func (o *Org) deleteRow(p *pending) (err *Error) {
 	if !ok {
 		return reject("MALFORMED_ID", "malformed id "+p.id)
 	}
-	if p.t = o.byPrefix[full[:3]]; p.t == nil || p.t.obj.Hidden {
+	if p.t = o.byPrefix[full[:3]]; p.t == nil || o.visibleTable(p.t.obj.Name) == nil {
 		return noSuchID()
 	}
 	if p.done, err = o.standing(p.t, full); err != nil {

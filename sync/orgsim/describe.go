@@ -44,8 +44,8 @@ func (o *Org) summary(c *call, obj *Object) object {
 func (o *Org) globalDescribe(c *call) answer {
 	var list []object
 	for _, name := range sortedKeys(o.tables) {
-		if obj := o.tables[name].obj; !obj.Hidden {
-			list = append(list, o.summary(c, obj))
+		if t := o.visibleTable(name); t != nil {
+			list = append(list, o.summary(c, t.obj))
 		}
 	}
 	return jsonAnswer(http.StatusOK, object{{"encoding", "UTF-8"}, {"maxBatchSize", maxRows}, {"sobjects", list}})
@@ -116,7 +116,7 @@ func (o *Org) children(obj *Object) []object {
 	list := []object{}
 	for _, name := range sortedKeys(o.tables) {
 		for _, f := range o.tables[name].obj.fields {
-			if o.tables[name].obj.Hidden {
+			if o.visibleTable(name) == nil {
 				continue
 			}
 			for _, to := range f.ReferenceTo {

@@ -2,6 +2,7 @@ package orgsim
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,9 +94,17 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	o.mu.Lock()
+	o.stats.Requests++
+	o.stats.BodyBytes += len(c.body)
+	refused := o.inflate(c)
+	o.stats.BodyInflated += len(c.body)
+	if refused != nil {
+		o.mu.Unlock()
+		o.answer(w, *refused)
+		return
+	}
 	req := requestOf(c)
 	hit := o.match(c, req)
-	o.stats.Requests++
 	o.mu.Unlock()
 
 	var canned *answer
@@ -122,7 +131,40 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	o.log.Debug("request", "op", req.Op, "method", c.method, "path", c.path, "status", a.status)
+	o.answer(w, a)
+}
+
+func (o *Org) answer(w http.ResponseWriter, a answer) {
+	o.mu.Lock()
+	o.stats.AnswerBytes += len(a.body)
+	o.mu.Unlock()
 	o.write(w, a)
+}
+
+// inflate replaces a compressed body by its content, or refuses the request.
+func (o *Org) inflate(c *call) *answer {
+	encoding := strings.ToLower(strings.TrimSpace(c.header.Get("Content-Encoding")))
+	if encoding == "" || encoding == "identity" {
+		return nil
+	}
+	if encoding != "gzip" || o.refuseGzip {
+		o.stats.GzipRefused++
+		a := errorAnswer(refuse(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Encoding specified in HTTP request is not supported: "+encoding))
+		return &a
+	}
+	zr, err := gzip.NewReader(bytes.NewReader(c.body))
+	if err == nil {
+		c.body, err = io.ReadAll(io.LimitReader(zr, maxBody+1))
+	}
+	switch {
+	case err != nil:
+		a := errorAnswer(refuse(400, "JSON_PARSER_ERROR", "The body is not gzip: "+err.Error()))
+		return &a
+	case len(c.body) > maxBody:
+		return &answer{status: 413, contentType: "text/html", body: []byte("<html><body>413 Request Entity Too Large</body></html>")}
+	}
+	o.stats.GzipBodies++
+	return nil
 }
 
 // edge refuses what never gets as far as the org.

@@ -208,7 +208,7 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	var list struct{ Sobjects []struct{ Name string } }
-	if w.into(w.send("GET", data+"/sobjects", ""), 200, &list); len(list.Sobjects) != 16 {
+	if w.into(w.send("GET", data+"/sobjects", ""), 200, &list); len(list.Sobjects) != 19 {
 		t.Errorf("%d objects", len(list.Sobjects))
 	}
 }

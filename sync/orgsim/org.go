@@ -25,8 +25,10 @@ type Config struct {
 	ClientID, ClientSecret            string
 	Username, Password, SecurityToken string
 	JWTKey                            *rsa.PublicKey // nil: a JWT's signature is not checked
-	Sandbox                           bool           // a JWT's audience is test.salesforce.com
+	Sandbox                           bool           // Organization.IsSandbox; a JWT's audience is test.salesforce.com
 	SessionTimeout                    time.Duration  // of inactivity; default 2h
+
+	PackageVersion string // of the Marketo Measure package, as in 6.19
 
 	// TriggerCPUPerRecord is what the org's own automation spends on each
 	// record written. A transaction gets CPULimit (default 10s) in all.
@@ -40,6 +42,8 @@ const (
 	DefaultUsername      = "integration@example.com"
 	DefaultPassword      = "simulated-password"
 	DefaultSecurityToken = "SIMULATEDTOKEN"
+
+	DefaultPackageVersion = "6.19"
 )
 
 // Org is a simulated Salesforce org. It is an http.Handler; its methods are
@@ -62,7 +66,7 @@ type Org struct {
 	faults   []*fault
 	stats    Stats
 
-	equalMasterPasses, keysFreedLate bool
+	equalMasterPasses, keysFreedLate, refuseGzip bool
 }
 
 // New returns an org with the standard schema and no records but its
@@ -84,6 +88,7 @@ func New(cfg Config) *Org {
 	cfg.SecurityToken = cmp.Or(cfg.SecurityToken, DefaultSecurityToken)
 	cfg.SessionTimeout = cmp.Or(cfg.SessionTimeout, 2*time.Hour)
 	cfg.CPULimit = cmp.Or(cfg.CPULimit, 10*time.Second)
+	cfg.PackageVersion = cmp.Or(cfg.PackageVersion, DefaultPackageVersion)
 	o := &Org{cfg: cfg, log: cfg.Log, tables: map[string]*table{}, byPrefix: map[string]*table{},
 		sessions: map[string]time.Time{}, cursors: map[string]*cursor{}}
 	for _, obj := range standardSchema(&o.mu) {
@@ -101,6 +106,7 @@ func New(cfg Config) *Org {
 	o.stamp(org, nil)
 	o.put(o.tables["user"], &row{id: o.userID}, user)
 	o.put(o.tables["organization"], &row{id: cfg.OrgID}, org)
+	o.addAccess()
 	return o
 }
 

@@ -82,7 +82,8 @@ type Rule struct {
 type Object struct {
 	Name, Label, KeyPrefix string
 
-	Hidden                       bool // no read access: for the API it does not exist
+	Hidden                       bool     // no read access: for the API it does not exist
+	follows                      []string // objects whose access this one's depends on; it has none of its own
 	NoCreate, NoUpdate, NoDelete bool
 
 	fields     []*Field

@@ -41,10 +41,16 @@ func unsupportedType(name string) *Error {
 
 // visibleTable finds an object that the API user may see.
 func (o *Org) visibleTable(name string) *table {
-	if t := o.tables[fold(name)]; t != nil && !t.obj.Hidden {
-		return t
+	t := o.tables[fold(name)]
+	if t == nil || t.obj.Hidden {
+		return nil
 	}
-	return nil
+	for _, parent := range t.obj.follows {
+		if o.visibleTable(parent) == nil {
+			return nil
+		}
+	}
+	return t
 }
 
 func (b *binder) column(p fieldPath) (column, *Error) {

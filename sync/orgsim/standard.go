@@ -13,7 +13,7 @@ func standardSchema(mu *sync.Mutex) []*Object {
 	return addPackage(mu, []*Object{
 		accountObject(mu), contactObject(mu), leadObject(mu), opportunityObject(mu), contactRoleObject(mu), caseObject(mu),
 		campaignObject(mu), campaignMemberObject(mu), taskObject(mu), eventObject(mu),
-		userObject(mu), groupObject(mu), organizationObject(mu),
+		userObject(mu), groupObject(mu), organizationObject(mu), permissionObject(mu), publisherObject(mu), invocaObject(mu),
 	})
 }
 
@@ -121,6 +121,7 @@ func contactRoleObject(mu *sync.Mutex) *Object {
 	obj := newObject(mu, "OpportunityContactRole", "00K", parent("OpportunityId", "Opportunity"), parent("ContactId", "Contact"),
 		Field{Name: "Role", Type: "picklist", Length: 40},
 		Field{Name: "IsPrimary", Type: "boolean", NotNillable: true, Default: false})
+	obj.follows = []string{"Opportunity", "Contact"}
 	obj.afterSave = func(o *Org, t *table, r *row) {
 		if r.fields["IsPrimary"] != true {
 			return
@@ -178,5 +179,21 @@ func organizationObject(mu *sync.Mutex) *Object {
 		Field{Name: "OrganizationType", Type: "picklist", ReadOnly: true}, Field{Name: "InstanceName", Type: "string", Length: 5, ReadOnly: true},
 		Field{Name: "TimeZoneSidKey", Type: "picklist"}, Field{Name: "NamespacePrefix", Type: "string", Length: 15, ReadOnly: true})
 	obj.NoCreate, obj.NoDelete = true, true
+	return system(obj)
+}
+
+// permissionObject has one row: the permissions of the user who asks.
+func permissionObject(mu *sync.Mutex) *Object {
+	flag := func(name string) Field { return Field{Name: name, Type: "boolean", ReadOnly: true, NotNillable: true} }
+	obj := newObject(mu, "UserPermissionAccess", "0Yu", flag(convertedLeads), flag("PermissionsApiEnabled"), flag("PermissionsViewAllData"))
+	obj.NoCreate, obj.NoUpdate, obj.NoDelete = true, true, true
+	return system(obj)
+}
+
+// publisherObject has the installed packages with their versions.
+func publisherObject(mu *sync.Mutex) *Object {
+	obj := newObject(mu, "Publisher", "0PK", str("Name", 80), str("NamespacePrefix", 15),
+		Field{Name: "MajorVersion", Type: "int"}, Field{Name: "MinorVersion", Type: "int"}, Field{Name: "IsSalesforce", Type: "boolean"})
+	obj.NoCreate, obj.NoUpdate, obj.NoDelete = true, true, true
 	return system(obj)
 }

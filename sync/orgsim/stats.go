@@ -24,6 +24,13 @@ type Stats struct {
 	Created, Updated, Deleted int
 	Failed                    int // refused rows
 	Written                   int // Created + Updated
+
+	// Bytes of bodies, without those under /sim/.
+	BodyBytes    int // of requests, as they came over the wire
+	BodyInflated int // the same after decompression
+	AnswerBytes  int // of answers
+	GzipBodies   int // requests that came compressed
+	GzipRefused  int
 }
 
 func (s *Stats) count(req Request) {

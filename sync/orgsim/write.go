@@ -96,6 +96,9 @@ func (o *Org) insert(t *table, in map[string]any, by actor) (*row, *Error) {
 	if err := o.checkMaster(t.obj, by); err != nil {
 		return nil, err
 	}
+	if err := o.checkConverted(t.obj, nil, in, by); err != nil {
+		return nil, err
+	}
 	r := &row{id: o.newID(t.obj.KeyPrefix)}
 	rec := map[string]any{"Id": r.id, "IsDeleted": false}
 	for _, f := range t.obj.fields {
@@ -134,6 +137,9 @@ func (o *Org) update(t *table, r *row, in map[string]any, by actor) *Error {
 		return err
 	}
 	if err := o.checkMaster(t.obj, by); err != nil {
+		return err
+	}
+	if err := o.checkConverted(t.obj, r.fields, in, by); err != nil {
 		return err
 	}
 	rec := make(map[string]any, len(r.fields)+len(in))
