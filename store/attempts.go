@@ -113,6 +113,8 @@ type Outcome struct {
 	Delete   bool   // it was the deletion that was sent
 	Gone     bool   // deleted in Salesforce, as it should be
 	RecordID string
+	Master   string // the person that the record is known to hang from
+	Again    bool   // the record was written, and is not right yet: it stays due
 	// State is Written, Retrying or Parked; for the latter two Next says when it is tried again.
 	State         State
 	Next          time.Time
@@ -137,23 +139,31 @@ func finish(tx *txn, now time.Time, o Outcome) error {
 	if err != nil || !ok {
 		return err
 	}
-	if o.Gone && old.Delete {
+	if o.Gone && old.Delete && !old.Nobody {
 		return dropTouchpoint(tx, &old)
 	}
 	t := old
 	if o.Gone {
-		// It was wanted again while the deletion was on its way: it is pending as a new record.
-		t.RecordID, t.WrittenHash = "", ""
+		// It is to be created anew, or there is nobody whom it could belong to.
+		t.vanish()
+		if t.Nobody {
+			t.orphan(now)
+		}
 		return schedule(tx, &old, &t)
 	}
-	if o.RecordID != "" {
-		t.RecordID = o.RecordID
+	if o.RecordID != "" && t.RecordID != o.RecordID {
+		t.RecordID, t.Master = o.RecordID, ""
+	}
+	if o.Master != "" {
+		t.Master = o.Master
 	}
 	current := old.Hash == o.Hash && old.Delete == o.Delete
 	switch {
 	case o.State == Written:
 		t.WrittenHash, t.WrittenAt, t.Attempts, t.Code, t.Message = o.Hash, now, 0, "", ""
-		if current {
+		if o.Again {
+			t.WrittenHash = ""
+		} else if current {
 			t.State = Written
 		}
 	case current:

@@ -125,6 +125,10 @@ func (c *checker) touchpoints() {
 			c.exists(bDue, append(timeKey(t.NextAttempt), k...))
 		case Parked:
 			c.exists(bParked, k)
+		case NoPerson:
+			if t.Who != "" {
+				c.exists(bPersonless, append(timeKey(t.NextAttempt), k...))
+			}
 		case Written, Unchanged:
 		default:
 			c.add("touchpoints: %q has the unknown state %q", k, t.State)
@@ -203,6 +207,17 @@ func (c *checker) indexes() {
 		t, ok, err := loadTouchpoint(c.tx, k[8:])
 		if err == nil && (!ok || t.State != Pending && t.State != Retrying || !bytes.Equal(timeKey(t.NextAttempt), k[:8])) {
 			c.add("due: entry %q has no touchpoint that waits since then", k)
+		}
+	})
+	c.each(bPersonless, func(k, _ []byte) {
+		t, ok, err := loadTouchpoint(c.tx, k[8:])
+		if err == nil && (!ok || t.State != NoPerson || !bytes.Equal(timeKey(t.NextAttempt), k[:8])) {
+			c.add("personless: entry %q has no touchpoint that waits for a person since then", k)
+		}
+	})
+	c.each(bUnplaced, func(k, _ []byte) {
+		if t, ok, err := loadTouchpoint(c.tx, k); err == nil && (!ok || !t.unplaced()) {
+			c.add("unplaced: the person of %q is known", k)
 		}
 	})
 	c.each(bParked, func(k, _ []byte) {

@@ -121,22 +121,28 @@ func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if known && old.Hash == t.Hash && !old.Delete {
+	nobody := t.PersonField != "" && t.Who == ""
+	if known && old.Hash == t.Hash && (!old.Delete || old.Nobody) {
 		if old.State == Written {
 			old.State = Unchanged
 			return true, storeTouchpoint(tx, &old)
 		}
 		return old.State == Unchanged, nil
 	}
-	t.WrittenHash, t.WrittenAt, t.RecordID, t.Sent = old.WrittenHash, old.WrittenAt, old.RecordID, old.Sent
+	t.WrittenHash, t.WrittenAt, t.RecordID, t.Sent, t.Master = old.WrittenHash, old.WrittenAt, old.RecordID, old.Sent, old.Master
 	if t.TaskID == "" {
 		if err := tx.Bucket(bOwned).Put(prefixed(t.Journey, []byte(t.Key)), nil); err != nil {
 			return false, err
 		}
 	}
 	t.State, t.NextAttempt = Pending, now
-	// It went back to what stands before the change was sent.
-	if t.Retracted = old.Retracted; t.Retracted || t.WrittenHash == t.Hash && !old.Delete {
+	t.Retracted = old.Retracted
+	switch {
+	case t.Retracted:
+		t.State = Unchanged
+	case nobody:
+		t.orphan(now)
+	case t.WrittenHash == t.Hash && !old.Delete: // it went back to what Salesforce has before the change was sent
 		t.State = Unchanged
 	}
 	return t.State == Unchanged, schedule(tx, &old, &t)
@@ -145,7 +151,7 @@ func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
 // unwant marks a record that may stand for deletion.
 func unwant(tx *txn, now time.Time, key string) error {
 	old, ok, err := loadTouchpoint(tx, []byte(key))
-	if err != nil || !ok || old.Delete {
+	if err != nil || !ok || old.Delete && !old.Nobody {
 		return err
 	}
 	if !old.MayStand() {
@@ -153,6 +159,7 @@ func unwant(tx *txn, now time.Time, key string) error {
 	}
 	t := old
 	t.Delete, t.State, t.NextAttempt, t.Attempts, t.Code, t.Message = true, Pending, now, 0, "", ""
+	t.Nobody = false
 	return schedule(tx, &old, &t)
 }
 

@@ -32,6 +32,8 @@
 //	unnamed       time Task id               - (calls whose person is looked up through the WhatId, by when)
 //	conversions   Lead id                    the Contact that the Lead was converted to
 //	unasked       Lead id                    - (Leads not yet asked about a conversion)
+//	personless    time external id           - (touchpoints whose Lead or Contact has no person in the org, by when to look again)
+//	unplaced      external id                - (records that hang from a person that is not known)
 //
 // Every value except an index entry is an envelope: a version byte, the CRC-32C of
 // key and payload, the payload. Version 2 is CBOR, version 1 JSON: contents, the identity

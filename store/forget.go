@@ -152,7 +152,7 @@ func freeze(tx *txn, t Touchpoint) error {
 	}
 	kept := Touchpoint{
 		Key: t.Key, TaskID: t.TaskID, Journey: JourneyKey("", t.TaskID), Who: t.Who,
-		State: Written, Frozen: true, RecordID: t.RecordID, Sent: t.Sent, WrittenAt: t.WrittenAt,
+		State: Written, Frozen: true, RecordID: t.RecordID, Master: t.Master, Sent: t.Sent, WrittenAt: t.WrittenAt,
 	}
 	if t.TaskID == "" {
 		kept.Journey = JourneyKey("", t.Key)

@@ -33,10 +33,12 @@ var (
 	bUnnamed     = []byte("unnamed")
 	bConversions = []byte("conversions")
 	bUnasked     = []byte("unasked")
+	bPersonless  = []byte("personless")
+	bUnplaced    = []byte("unplaced")
 
 	buckets = [][]byte{bMeta, bEvents, bVisits, bCalls, bTimeline, bJourneys, bDirty, bWake,
 		bTouchpoints, bContents, bSending, bOwned, bDue, bParked, bPersons, bPruned, bForgotten,
-		bReasons, bUntold, bCallers, bUnnamed, bConversions, bUnasked}
+		bReasons, bUntold, bCallers, bUnnamed, bConversions, bUnasked, bPersonless, bUnplaced}
 )
 
 // sealed says whether the values of a bucket are envelopes: all but those of indexes.

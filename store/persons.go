@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 )
 
 // A Person is what is known of the Bizible Person of a Lead or Contact.
@@ -60,4 +61,150 @@ func (s *Store) ForgetPersons(ctx context.Context, whos []string) error {
 		}
 		return nil
 	})
+}
+
+// LosePersons drops the persons with these record ids, which the org has no more, and makes
+// the touchpoints due whose records hung from them: Salesforce deleted those as well. It
+// reads every touchpoint. It returns how many became due.
+func (s *Store) LosePersons(ctx context.Context, now time.Time, ids map[string]bool) (lost int, err error) {
+	var keys, whos []string
+	err = s.view(func(tx *txn) error {
+		c := tx.Bucket(bPersons).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			var p Person
+			if err := open(k, v, &p); err != nil {
+				return err
+			}
+			if ids[p.RecordID] {
+				whos = append(whos, p.Who)
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.ForgetPersons(ctx, whos)
+	}
+	if err == nil {
+		err = s.EachTouchpoint(func(t Touchpoint) error {
+			if ids[t.Master] && !t.Frozen {
+				keys = append(keys, t.Key)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(keys), s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
+		if !ids[t.Master] {
+			return false
+		}
+		t.vanish()
+		if t.State == Written || t.State == Unchanged && !t.Retracted {
+			t.State, t.NextAttempt = Pending, now
+		}
+		return true
+	})
+}
+
+// Orphan makes touchpoints that are due wait until the org has a person for them.
+func (s *Store) Orphan(ctx context.Context, now time.Time, keys []string) error {
+	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
+		if t.State != Pending && t.State != Retrying || t.Delete {
+			return false
+		}
+		t.orphan(now)
+		return true
+	})
+}
+
+// Personless returns up to limit touchpoints whose Lead or Contact had no person in the org
+// and for which it is to be asked again by now.
+func (s *Store) Personless(now time.Time, limit int) (all []Touchpoint, err error) {
+	err = s.view(func(tx *txn) error {
+		c := tx.Bucket(bPersonless).Cursor()
+		for k, _ := c.First(); k != nil && len(all) < limit && !keyTime(k).After(now); k, _ = c.Next() {
+			t, ok, err := loadTouchpoint(tx, k[8:])
+			if err != nil {
+				return err
+			}
+			if ok {
+				all = append(all, t)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+// Adopt makes touchpoints due that waited for a person: the org has one now.
+func (s *Store) Adopt(ctx context.Context, now time.Time, keys []string) error {
+	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
+		if t.State != NoPerson || t.Who == "" {
+			return false
+		}
+		t.adopt(now)
+		return true
+	})
+}
+
+// LookLater sets when the person of touchpoints that wait for one is looked for next.
+func (s *Store) LookLater(ctx context.Context, next time.Time, keys []string) error {
+	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
+		if t.State != NoPerson || t.Who == "" {
+			return false
+		}
+		t.NextAttempt = next
+		t.Attempts++
+		return true
+	})
+}
+
+// A Place is where a record was found: its id, and the person that it hangs from.
+type Place struct {
+	Key, RecordID, Master string
+	Wrong                 bool // it does not hang from the person that it should
+}
+
+// PutPlaces stores where records were found. An empty RecordID: there is none. Touchpoints
+// whose record is missing or hangs from the wrong person become due.
+func (s *Store) PutPlaces(ctx context.Context, now time.Time, all []Place) error {
+	byKey := map[string]Place{}
+	keys := make([]string, len(all))
+	for i, p := range all {
+		byKey[p.Key], keys[i] = p, p.Key
+	}
+	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
+		p := byKey[t.Key]
+		if t.Frozen || t.Delete || t.Retracted {
+			return false
+		}
+		if p.RecordID == "" {
+			t.vanish()
+		} else {
+			t.RecordID, t.Master = p.RecordID, p.Master
+		}
+		if (p.RecordID == "" || p.Wrong) && (t.State == Written || t.State == Unchanged) {
+			t.State, t.NextAttempt, t.WrittenHash = Pending, now, ""
+		}
+		return true
+	})
+}
+
+// Unplaced returns up to limit touchpoints whose record hangs from a person that is not known.
+func (s *Store) Unplaced(limit int) (all []Touchpoint, err error) {
+	err = s.view(func(tx *txn) error {
+		c := tx.Bucket(bUnplaced).Cursor()
+		for k, _ := c.First(); k != nil && len(all) < limit; k, _ = c.Next() {
+			t, ok, err := loadTouchpoint(tx, k)
+			if err != nil {
+				return err
+			}
+			if ok && t.unplaced() {
+				all = append(all, t)
+			}
+		}
+		return nil
+	})
+	return all, err
 }

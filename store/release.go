@@ -34,6 +34,10 @@ func (s *Store) ReleaseAll(ctx context.Context, now time.Time) (n int, err error
 		for k, _ := c.Seek(timeKey(now.Add(time.Millisecond))); k != nil; k, _ = c.Next() {
 			keys = append(keys, string(k[8:]))
 		}
+		c = tx.Bucket(bPersonless).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			keys = append(keys, string(k[8:]))
+		}
 		return tx.Bucket(bParked).ForEach(func(k, _ []byte) error {
 			keys = append(keys, string(k))
 			return nil
@@ -43,6 +47,10 @@ func (s *Store) ReleaseAll(ctx context.Context, now time.Time) (n int, err error
 		return 0, err
 	}
 	err = s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
+		if t.State == NoPerson && t.Who != "" {
+			t.adopt(now)
+			return true
+		}
 		if t.State == Parked {
 			t.State = Retrying
 		}
@@ -62,7 +70,7 @@ func (s *Store) Resend(ctx context.Context, keys []string, now time.Time, gone b
 		}
 		t.State, t.NextAttempt, t.WrittenHash = Pending, now, ""
 		if gone {
-			t.RecordID = ""
+			t.vanish()
 		}
 		return true
 	})

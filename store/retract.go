@@ -10,7 +10,7 @@ import (
 func (s *Store) Retract(ctx context.Context, keys []string) error {
 	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
 		t.Retracted, t.State, t.Delete = true, Unchanged, false
-		t.RecordID, t.Sent, t.WrittenHash = "", false, ""
+		t.vanish()
 		t.Code, t.Message, t.Attempts = "", "", 0
 		return true
 	})
@@ -30,6 +30,9 @@ func (s *Store) Restore(ctx context.Context, now time.Time) (n int, err error) {
 	}
 	return len(keys), s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
 		t.Retracted, t.State, t.NextAttempt = false, Pending, now
+		if t.PersonField != "" && t.Who == "" {
+			t.orphan(now)
+		}
 		return true
 	})
 }

@@ -21,8 +21,8 @@ var migrations = [schema - 1]func(*bolt.Tx) error{
 	// and move when they are written: a file of millions opens at once.
 	// Marks of what is on its way; and what Tasks are to say of their calls.
 	addBuckets(bContents, bSending, bReasons, bUntold),
-	// 4: the person that a call counts for.
-	addBuckets(bCallers, bUnnamed, bConversions, bUnasked),
+	// 4: the person that a call counts for, and the one that a record hangs from.
+	addBuckets(bCallers, bUnnamed, bConversions, bUnasked, bPersonless, bUnplaced),
 }
 
 // addBuckets is the migration to a schema that has more of them.

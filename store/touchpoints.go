@@ -18,6 +18,7 @@ const (
 	Unchanged State = "unchanged" // resolved again, with the same content: not sent
 	Retrying  State = "retrying"  // an attempt failed for a while
 	Parked    State = "parked"    // Salesforce refuses the content
+	NoPerson  State = "no_person" // there is no person for it to hang from, so no record either
 )
 
 // CallKey is the external id of a call's touchpoint.
@@ -40,6 +41,9 @@ type Touchpoint struct {
 	// it says is not kept here.
 	Frozen bool `json:"frozen,omitempty"`
 	Delete bool `json:"delete,omitempty"` // its basis went: to be deleted
+	// Nobody: there is no person, because the Task names none or because the org has none and
+	// callpoint may not create one. Such a touchpoint has no record; one that exists is deleted.
+	Nobody bool `json:"nobody,omitempty"`
 	// Session is the basis of a journey record; nil for a call's.
 	Session *mapping.Session `json:"session,omitempty"`
 
@@ -51,7 +55,10 @@ type Touchpoint struct {
 	WrittenAt   time.Time `json:"written_at,omitzero"`
 	RecordID    string    `json:"record_id,omitempty"` // the record's id in Salesforce
 	Sent        bool      `json:"sent,omitempty"`      // it may stand there, whatever is known
-	Attempts    int       `json:"attempts,omitempty"`  // since the content changed
+	// Master is the record id of the person that the record hangs from. It cannot change while
+	// the record exists. Empty: not known, or there is no record.
+	Master      string    `json:"master,omitempty"`
+	Attempts    int       `json:"attempts,omitempty"` // since the content changed
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 	Code        string    `json:"code,omitempty"` // Salesforce's last refusal
 	Message     string    `json:"message,omitempty"`
@@ -59,6 +66,29 @@ type Touchpoint struct {
 
 // MayStand reports whether the org may hold a record of this key.
 func (t *Touchpoint) MayStand() bool { return t.Sent || t.RecordID != "" }
+
+// unplaced reports whether a record exists whose person is not known.
+func (t *Touchpoint) unplaced() bool {
+	return t.RecordID != "" && t.Master == "" && t.PersonField != "" && !t.Frozen && !t.Delete
+}
+
+// orphan makes a touchpoint wait for a person. A record that may exist is deleted first: it
+// would credit somebody else.
+func (t *Touchpoint) orphan(now time.Time) {
+	t.Nobody, t.Delete, t.State, t.NextAttempt = true, t.MayStand(), NoPerson, now
+	t.Attempts, t.Code, t.Message = 0, "", ""
+	if t.Delete {
+		t.State = Pending
+	}
+}
+
+// adopt makes a touchpoint due that waited for a person.
+func (t *Touchpoint) adopt(now time.Time) {
+	t.Nobody, t.Delete, t.State, t.NextAttempt, t.Attempts = false, false, Pending, now, 0
+}
+
+// vanish notes that the org holds no record of this key.
+func (t *Touchpoint) vanish() { t.RecordID, t.Master, t.Sent, t.WrittenHash = "", "", false, "" }
 
 // Values decodes Content, which was encoded here and has passed its checksum.
 func (t *Touchpoint) Values() (values map[string]any) {
@@ -146,9 +176,24 @@ func reindex(tx *txn, old, t *Touchpoint) error {
 	if err := unschedule(tx, old); err != nil {
 		return err
 	}
+	if old.unplaced() && !t.unplaced() {
+		if err := tx.Bucket(bUnplaced).Delete([]byte(t.Key)); err != nil {
+			return err
+		}
+	}
+	if t.unplaced() {
+		if err := tx.Bucket(bUnplaced).Put([]byte(t.Key), nil); err != nil {
+			return err
+		}
+	}
 	switch t.State {
 	case Pending, Retrying:
 		return tx.Bucket(bDue).Put(append(timeKey(t.NextAttempt), t.Key...), nil)
+	case NoPerson:
+		if t.Who == "" { // whoever names somebody resolves it again
+			break
+		}
+		return tx.Bucket(bPersonless).Put(append(timeKey(t.NextAttempt), t.Key...), nil)
 	case Parked:
 		return tx.Bucket(bParked).Put([]byte(t.Key), timeKey(t.NextAttempt))
 	}
@@ -160,8 +205,11 @@ func unschedule(tx *txn, t *Touchpoint) error {
 	if t.Key == "" {
 		return nil
 	}
-	if err := tx.Bucket(bParked).Delete([]byte(t.Key)); err != nil {
-		return err
+	switch t.State {
+	case NoPerson:
+		return tx.Bucket(bPersonless).Delete(append(timeKey(t.NextAttempt), t.Key...))
+	case Parked:
+		return tx.Bucket(bParked).Delete([]byte(t.Key))
 	}
 	return tx.Bucket(bDue).Delete(append(timeKey(t.NextAttempt), t.Key...))
 }
@@ -173,7 +221,7 @@ func dropTouchpoint(tx *txn, t *Touchpoint) error {
 	if err := tx.Bucket(bOwned).Delete(prefixed(t.Journey, []byte(t.Key))); err != nil {
 		return err
 	}
-	for _, b := range [][]byte{bContents, bSending} {
+	for _, b := range [][]byte{bContents, bSending, bUnplaced} {
 		if err := tx.Bucket(b).Delete([]byte(t.Key)); err != nil {
 			return err
 		}
