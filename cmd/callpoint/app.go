@@ -139,7 +139,7 @@ func (a *app) close() error {
 func (a *app) handler() (http.Handler, error) {
 	cc := collector.Config{
 		Store: a.store, Retention: a.cfg.Retention, Token: a.cfg.Token.Reveal(),
-		Hosts: a.hosts(), TrustedProxies: a.cfg.TrustedProxies, Log: a.log,
+		Hosts: a.cfg.hosts(), TrustedProxies: a.cfg.TrustedProxies, Log: a.log,
 	}
 	if a.geo != nil {
 		cc.Geo = a.geo.lookup
@@ -157,9 +157,9 @@ func (a *app) handler() (http.Handler, error) {
 }
 
 // hosts are the names that a Host header may carry: those configured, and loopback's.
-func (a *app) hosts() []string {
-	hosts := slices.Concat(a.cfg.Hosts, []string{"localhost", "127.0.0.1", "::1"})
-	if host, _, err := net.SplitHostPort(a.cfg.Listen); err == nil && host != "" {
+func (c *Config) hosts() []string {
+	hosts := slices.Concat(c.Hosts, []string{"localhost", "127.0.0.1", "::1"})
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" {
 		if addr, err := netip.ParseAddr(host); err != nil || !addr.IsUnspecified() {
 			hosts = append(hosts, host)
 		}

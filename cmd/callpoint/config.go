@@ -33,6 +33,10 @@ type Config struct {
 	Store          string            `env:"CALLPOINT_STORE"`
 	StoreMaxSize   byteSize          `env:"CALLPOINT_STORE_MAX_SIZE, default=0"`
 	StoreFreeFloor byteSize          `env:"CALLPOINT_STORE_FREE_FLOOR, default=256MiB"`
+	Spool          string            `env:"CALLPOINT_SPOOL"`
+	SpoolMax       byteSize          `env:"CALLPOINT_SPOOL_MAX, default=1GiB"`
+	Forward        string            `env:"CALLPOINT_FORWARD"`
+	ForwardToken   salesforce.Secret `env:"CALLPOINT_FORWARD_TOKEN" secret:"true"`
 	Listen         string            `env:"CALLPOINT_LISTEN, default=127.0.0.1:8425"`
 	Token          salesforce.Secret `env:"CALLPOINT_TOKEN" secret:"true"`
 	Hosts          []string          `env:"CALLPOINT_HOSTS"`
@@ -91,6 +95,14 @@ func (c *Config) defaults(env map[string]string) {
 	default:
 		c.Store = "callpoint.db"
 	}
+	if c.Spool == "" {
+		c.Spool = "spool"
+		if dir, _, _ := strings.Cut(env["STATE_DIRECTORY"], ":"); dir != "" {
+			c.Spool = filepath.Join(dir, "spool")
+		} else if dir := filepath.Dir(systemStore); exists(dir) {
+			c.Spool = filepath.Join(dir, "spool")
+		}
+	}
 	if c.LogFormat == "" {
 		c.LogFormat = "json"
 		if isTerminal(os.Stderr) {
@@ -141,6 +153,9 @@ func (c *Config) validate() (problems []error) {
 	}
 	if c.StoreMaxSize > 0 && c.StoreMaxSize < 16<<20 {
 		bad("CALLPOINT_STORE_MAX_SIZE", "%d bytes are too few; use at least 16MiB, or 0 for no limit", c.StoreMaxSize)
+	}
+	if c.SpoolMax < 64<<10 {
+		bad("CALLPOINT_SPOOL_MAX", "%d bytes are too few; use at least 64KiB", c.SpoolMax)
 	}
 	if c.APIBudget < 1 {
 		bad("CALLPOINT_API_BUDGET", "%d API calls a day are too few; use at least 1", c.APIBudget)

@@ -240,7 +240,8 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 	}
 }
 
-// The timer's service is hardened as the daemon's is: what may differ is named here.
+// The services of the timer and of the relay are hardened as the daemon's is; the directives
+// that may differ are named here.
 func TestUnitsAreHardenedAlike(t *testing.T) {
 	t.Parallel()
 	directives := func(file string) map[string]bool {
@@ -254,11 +255,15 @@ func TestUnitsAreHardenedAlike(t *testing.T) {
 		}
 		return all
 	}
-	daemon, once := directives("systemd/callpoint.service"), directives("systemd/callpoint-sync.service")
+	daemon, once, relay := directives("systemd/callpoint.service"), directives("systemd/callpoint-sync.service"), directives("systemd/callpoint-relay.service")
 	ofDaemon := regexp.MustCompile(`^(Type|ExecStart|ExecReload|Restart\w*|Timeout\w+|WatchdogSec|RuntimeDirectory|SocketBindAllow|NotifyAccess)=`)
+	ofService := regexp.MustCompile(`^(ExecStart|ExecReload|TimeoutStartSec|LoadCredential=salesforce\w+|SetCredential=salesforce\w+)\b`)
 	for line := range daemon {
 		if !once[line] && !ofDaemon.MatchString(line) {
 			t.Errorf("callpoint-sync.service lacks %s", line)
+		}
+		if !relay[line] && !ofService.MatchString(line) {
+			t.Errorf("callpoint-relay.service lacks %s", line)
 		}
 	}
 	if len(daemon) < 40 || len(once) < 40 {

@@ -33,8 +33,8 @@ type importer struct {
 
 	rows  []store.Row // the batch
 	bytes int
-	spool *spool      // nil as long as one batch takes it all
-	under chan stored // the batch that is being stored; nil: none
+	spool *importSpool // nil as long as one batch takes it all
+	under chan stored  // the batch that is being stored; nil: none
 }
 
 // stored is what became of a batch.

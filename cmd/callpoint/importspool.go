@@ -10,11 +10,11 @@ import (
 	"callpoint/store"
 )
 
-// A spool brings what an import reads into the rough order of the store's keys before it
+// An importSpool brings what an import reads into the rough order of the store's keys before it
 // is stored. In the order of arrival nearly every row touches a page of its own, which is
 // then written anew for one row; in the order of the keys a page is written once, full.
 // Its files have no names: a killed import leaves none behind.
-type spool struct {
+type importSpool struct {
 	files   [spoolFiles]*os.File
 	writers [spoolFiles]*bufio.Writer
 	buf     []byte
@@ -23,9 +23,9 @@ type spool struct {
 
 const spoolFiles = 256
 
-// openSpool makes a spool on the disk of the store, which has room for what is imported.
-func openSpool(storePath string) (*spool, error) {
-	s := &spool{}
+// openSpool makes an importSpool on the disk of the store, which has room for what is imported.
+func openSpool(storePath string) (*importSpool, error) {
+	s := &importSpool{}
 	for i := range s.files {
 		f, err := os.CreateTemp(filepath.Dir(storePath), ".callpoint-import-*")
 		if err != nil {
@@ -40,7 +40,7 @@ func openSpool(storePath string) (*spool, error) {
 }
 
 // add keeps a row.
-func (s *spool) add(row store.Row) error {
+func (s *importSpool) add(row store.Row) error {
 	s.rows++
 	s.buf = row.Append(s.buf[:0])
 	_, err := s.writers[spoolOf(row.Visitor())].Write(s.buf)
@@ -67,7 +67,7 @@ func spoolOf(visitor []byte) (n int) {
 }
 
 // drain gives every row back, file after file, and is empty then.
-func (s *spool) drain(give func(store.Row) error) error {
+func (s *importSpool) drain(give func(store.Row) error) error {
 	r := bufio.NewReaderSize(nil, 64<<10)
 	var room []byte
 	for i, f := range s.files {
@@ -101,7 +101,7 @@ func (s *spool) drain(give func(store.Row) error) error {
 	return nil
 }
 
-func (s *spool) close() (err error) {
+func (s *importSpool) close() (err error) {
 	for _, f := range s.files {
 		if f != nil {
 			err = errors.Join(err, f.Close())

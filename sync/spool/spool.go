@@ -27,7 +27,14 @@ import (
 )
 
 // ErrFull is returned by Add if the batch does not fit into Config.Max or onto the disk.
-var ErrFull = errors.New("the spool is full")
+var ErrFull error = fullError{}
+
+type fullError struct{}
+
+func (fullError) Error() string { return "the spool is full" }
+
+// HTTPStatus returns the status with which a collector answers.
+func (fullError) HTTPStatus() int { return 507 }
 
 // A Sink is the destination of events and sessions. Add makes a batch durable, all of it or
 // nothing, and returns how many records of it were there already.
