@@ -44,7 +44,7 @@ func (p *program) relay(ctx context.Context) error {
 	}
 	target, err := c.forwardURL()
 	if err != nil {
-		return usage(fmt.Errorf("configuration:\n%w", err))
+		return misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
 	log := p.logger(c)
 	systemd := newSupervisor()
@@ -63,7 +63,7 @@ func (p *program) relay(ctx context.Context) error {
 	if c.GeoIP != "" {
 		geo, err := openGeoIP(c.GeoIP)
 		if err != nil {
-			return errors.Join(usage(err), s.Close())
+			return errors.Join(misconfigured(err), s.Close())
 		}
 		defer geo.close()
 		cc.Geo = geo.lookup

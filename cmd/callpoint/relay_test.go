@@ -163,7 +163,7 @@ func TestRelayConfiguration(t *testing.T) {
 		c := b.command(t.Context(), "relay")
 		c.Env = []string{"CALLPOINT_UNDER_TEST=1", "CALLPOINT_FORWARD=" + forward, "CALLPOINT_SPOOL=" + t.TempDir()}
 		out, err := c.CombinedOutput()
-		if code := c.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(string(out), want) {
+		if code := c.ProcessState.ExitCode(); code != exitConfig || !strings.Contains(string(out), want) {
 			t.Errorf("CALLPOINT_FORWARD=%q: exit %d, %v, %s; want %q", forward, code, err, out, want)
 		}
 		if strings.Contains(string(out), "pw") || strings.Contains(string(out), "abc") {
