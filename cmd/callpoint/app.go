@@ -49,7 +49,8 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	a := &app{cfg: c, log: log, cycled: make(chan struct{}, 1)}
 	budget := engine.NewBudget(c.APIBudget, float64(c.APIReserve), time.Now)
 	sc := c.salesforce()
-	sc.Log, sc.AllowCall = log, budget.Allow
+	pauses := &loginPauses{}
+	sc.Log, sc.AllowCall, sc.Pauses = log, budget.Allow, pauses
 	sc.OnCall = func(i salesforce.CallInfo) {
 		budget.Note(i)
 		a.watch.APICall(i.Op, i.Status)
@@ -66,6 +67,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		client.Close()
 		return nil, failed(err)
 	}
+	pauses.store.Store(s)
 	e, err := engine.New(engine.Config{
 		Store: s, Org: client, Settings: r.settings, TaskFilter: c.TaskFilter,
 		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,

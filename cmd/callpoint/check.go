@@ -157,9 +157,13 @@ func (k *checker) store() {
 func (k *checker) org(ctx context.Context) {
 	id, err := k.client.Login(ctx)
 	if err != nil {
+		if e, ok := errors.AsType[*salesforce.Error](err); ok {
+			err = e.WithoutPause()
+		}
 		k.fail("login", salesforce.Cure(err), "%v", err)
 		return
 	}
+	k.endLoginPause(ctx)
 	k.ok("login", "org %s at %s, user %s", id.OrgID, id.InstanceURL, orUnknown(id.UserID))
 	task, ok := k.describe(ctx, "Task")
 	if !ok {

@@ -152,6 +152,9 @@ func (e *Engine) RetryParked(ctx context.Context, ids []string) (n int, err erro
 			return err
 		}
 		if len(ids) == 0 {
+			if org, ok := e.cfg.Org.(interface{ ResumeLogin() }); ok {
+				org.ResumeLogin()
+			}
 			n, err = e.retryAll(ctx)
 			return err
 		}

@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,7 @@ type call struct {
 	last    *Error   // of the last attempt; nil if it succeeded
 	denied  error    // AllowCall's answer
 	unknown bool     // an attempt may have been carried out
+	tries   int      // attempts that failed
 }
 
 type callKey struct{}
@@ -79,6 +81,39 @@ type wireError struct {
 	Fields      []string `json:"fields"`
 	OAuth       string   `json:"error"`
 	Description string   `json:"error_description"`
+	// Duplicate is of DUPLICATES_DETECTED; some resources misspell it.
+	Duplicate *wireDuplicate `json:"duplicateResult"`
+	Duplicat  *wireDuplicate `json:"duplicateResut"`
+}
+
+// wireDuplicate is the answer of a duplicate rule.
+type wireDuplicate struct {
+	Rule         string `json:"duplicateRule"`
+	MatchResults []struct {
+		MatchRecords []struct {
+			Record struct{ ID string }
+		}
+	}
+}
+
+// String names the rule and the records that it found.
+func (d *wireDuplicate) String() string {
+	var ids []string
+	for _, m := range d.MatchResults {
+		for _, r := range m.MatchRecords {
+			if isID(r.Record.ID, "") && len(ids) < 5 {
+				ids = append(ids, r.Record.ID)
+			}
+		}
+	}
+	var parts []string
+	if namePattern.MatchString(d.Rule) {
+		parts = append(parts, "duplicate rule "+d.Rule)
+	}
+	if len(ids) > 0 {
+		parts = append(parts, "records "+strings.Join(ids, ", "))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (w wireError) code() string {
@@ -107,6 +142,9 @@ func (cl *call) fill(e *Error, errs []wireError) {
 		message := strings.TrimSpace(w.Message)
 		if message == "" {
 			message = w.Description
+		}
+		if d := cmp.Or(w.Duplicate, w.Duplicat); d != nil && d.String() != "" {
+			message = strings.TrimSpace(message + " (" + d.String() + ")")
 		}
 		message = shorten(impersonal(cl.scrub(message))) // in this order: half a secret is not found
 		if i == 0 {
@@ -145,7 +183,7 @@ func (cl *call) refusal(status int, header http.Header, body []byte) *Error {
 	errs := parseErrors(body)
 	switch {
 	case status > 300 && status < 400:
-		e.Message = "a redirect, which callpoint does not follow"
+		e.Code, e.Message = codeRedirect, "a redirect, which callpoint does not follow"
 		if to, err := url.Parse(header.Get("Location")); err == nil && to.Host != "" {
 			e.Message = "a redirect to " + shorten(cl.scrub(to.Host)) + ", which callpoint does not follow"
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	gosf "github.com/k-capehart/go-salesforce/v2"
 )
 
 // reference opens a reference to another subrequest's answer, wherever in a
@@ -30,7 +32,7 @@ type subresponse struct {
 
 // composite sends several requests as one API call. The answers come in the
 // order of the requests.
-func (c *Client) composite(ctx context.Context, cl *call, subs []subrequest) ([]subresponse, time.Time, error) {
+func (c *Client) composite(ctx context.Context, cl *call, subs []subrequest, options ...gosf.RequestOption) ([]subresponse, time.Time, error) {
 	body, err := compositeBody(subs)
 	if err != nil {
 		return nil, time.Time{}, cl.misuse("%v", err)
@@ -38,7 +40,7 @@ func (c *Client) composite(ctx context.Context, cl *call, subs []subrequest) ([]
 	var answer struct {
 		Responses []subresponse `json:"compositeResponse"`
 	}
-	resp, err := c.fetch(ctx, cl, "/composite", body, &answer)
+	resp, err := c.fetch(ctx, cl, "/composite", body, &answer, options...)
 	if err != nil {
 		return nil, time.Time{}, err
 	}

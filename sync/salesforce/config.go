@@ -31,12 +31,14 @@ type Config struct {
 	Audience       string // of the JWT; "" derives it from Domain
 
 	UserAgent      string        // default callpoint
-	RequestTimeout time.Duration // of one attempt, default 2m
+	RequestTimeout time.Duration // of one attempt, default 150s: Salesforce itself ends a query after 120s
+	LoginTimeout   time.Duration // of one attempt at the token endpoint, default 1m; at most RequestTimeout
 	Retries        int           // after the first attempt, default 3; negative for none
 	RetryWait      time.Duration // before the first retry, doubling with jitter, default 1s
 	RetryWaitMax   time.Duration // caps that, and Retry-After, default 30s
 	LoginRetryWait time.Duration // RetryWait of the token endpoint, default 5s
 	LoginPause     time.Duration // without any login after a refused one, doubling to 16 times, default 15m
+	Pauses         LoginPauses   // keeps that pause over the process; default: nothing does
 
 	Now func() time.Time // default time.Now
 	Log *slog.Logger     // default: none
@@ -160,7 +162,8 @@ func (s *settings) setDefaults() {
 			*d = standard
 		}
 	}
-	orDuration(&s.RequestTimeout, 2*time.Minute)
+	orDuration(&s.RequestTimeout, 150*time.Second)
+	orDuration(&s.LoginTimeout, time.Minute)
 	orDuration(&s.RetryWait, time.Second)
 	orDuration(&s.RetryWaitMax, 30*time.Second)
 	orDuration(&s.LoginRetryWait, 5*time.Second)

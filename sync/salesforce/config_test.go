@@ -62,7 +62,7 @@ func TestConfigProblems(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Config{Domain: "https://ACME.my.salesforce.com/", AccessToken: NewSecret("x")}).cfg
-	if c.RequestTimeout != 2*time.Minute || c.Retries != 3 || c.RetryWait != time.Second || c.LoginPause != 15*time.Minute || c.UserAgent != "callpoint" {
+	if c.RequestTimeout != 150*time.Second || c.Retries != 3 || c.RetryWait != time.Second || c.LoginPause != 15*time.Minute || c.UserAgent != "callpoint" {
 		t.Errorf("defaults %+v", c)
 	}
 	if c.domain.String() != "https://acme.my.salesforce.com" {

@@ -22,7 +22,17 @@ type Error struct {
 	ExternalID string        // the upsert's key field, which tells two meanings of DUPLICATE_VALUE apart
 	RetryAfter time.Duration // as the server asked, or until the next login; at most 4h
 	Unknown    bool          // a write that may have been carried out nevertheless: send it again
+	TimedOut   bool          // it was sent, and no answer came in time: the org may be working on it still
+	NotBefore  time.Time     // of a login that was refused: none is tried before; zero: no pause follows
 	Err        error         // the cause below HTTP
+}
+
+// WithoutPause returns the error of a refused login without the pause that follows it, for
+// a program that ends with it.
+func (e *Error) WithoutPause() *Error {
+	c := *e
+	c.NotBefore, c.RetryAfter = time.Time{}, 0
+	return &c
 }
 
 func (e *Error) Error() string {
@@ -55,6 +65,9 @@ func (e *Error) Error() string {
 	}
 	if len(e.Others) > 0 {
 		b.WriteString("; also " + strings.Join(e.Others, "; "))
+	}
+	if !e.NotBefore.IsZero() {
+		b.WriteString("; callpoint does not log in before " + e.NotBefore.UTC().Format(time.RFC3339))
 	}
 	if e.Unknown {
 		b.WriteString(" (it may have been carried out)")

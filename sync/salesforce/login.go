@@ -36,6 +36,7 @@ type flight struct {
 
 	call      *call
 	assertion Secret
+	ahead     time.Duration // of the org's clock, as the assertion was signed for
 	granted   session
 
 	session *session
@@ -87,51 +88,6 @@ func (c *Client) open(ctx context.Context, after int) (*session, error) {
 	}
 }
 
-// mayLogin holds back logins that Salesforce has refused: repeating them
-// locks the user out. The caller holds mu.
-func (c *Client) mayLogin() error {
-	if c.cfg.flow == flowAccessToken && c.session != nil {
-		return &Error{
-			Op: "login", Status: http.StatusUnauthorized, Code: codeSession,
-			Message: "the access token has expired or was revoked, and nothing is configured to get a new one",
-		}
-	}
-	left := c.pause.until.Sub(c.cfg.Now())
-	if c.pause.err == nil || left <= 0 {
-		return nil
-	}
-	e := *c.pause.err
-	e.RetryAfter = left
-	return &e
-}
-
-// pause is the time without logins after a refused one.
-type pause struct {
-	until time.Time
-	times int
-	err   *Error
-}
-
-// hold starts a pause that doubles each time. The caller holds mu.
-func (c *Client) hold(e *Error, base time.Duration) *Error {
-	wait := base << min(c.pause.times, 4)
-	c.pause.times++
-	c.pause.until = c.cfg.Now().Add(wait)
-	held := *e
-	held.Op, held.RetryAfter = "login", wait
-	held.Message += "; callpoint logs in again at " + c.pause.until.UTC().Format(time.RFC3339)
-	c.pause.err = &held
-	return &held
-}
-
-// distrust is called when a brand new session was not accepted: without a
-// pause every call would cost a login.
-func (c *Client) distrust(e *Error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.hold(e, c.cfg.LoginPause/15)
-}
-
 // fly logs in and publishes what came of it.
 func (f *flight) fly() {
 	c := f.client
@@ -145,8 +101,12 @@ func (f *flight) fly() {
 	}
 	if err != nil {
 		f.err = err
-		if e, ok := errors.AsType[*Error](err); ok && e.Status >= 400 && e.Status < 500 && Classify(e) == StopCalls {
-			f.err = c.hold(e, c.cfg.LoginPause)
+		if e, ok := errors.AsType[*Error](err); ok && e.Status != 0 && (Classify(e) == StopCalls || e.Status/100 == 4) {
+			base := c.cfg.LoginPause
+			if Classify(e) != StopCalls {
+				base /= 15 // it is expected to pass
+			}
+			f.err = c.hold(e, base)
 		}
 		return
 	}
@@ -159,7 +119,7 @@ func (f *flight) fly() {
 		}
 	}
 	c.session, f.session = &s, &s
-	c.pause.err, c.pause.times = nil, 0
+	c.clearPause()
 	c.cfg.Log.Info("logged in", "flow", string(c.cfg.flow), "instance", s.origin.Host, "org", s.id.OrgID, "login", s.gen)
 }
 
@@ -202,17 +162,34 @@ func (f *flight) roundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, f.call.error("", err)
 	}
-	resp, err := f.send(http.MethodPost, "/services/oauth2/token", "application/x-www-form-urlencoded", form)
+	const path, kind = "/services/oauth2/token", "application/x-www-form-urlencoded"
+	resp, err := f.send(http.MethodPost, path, kind, form.Encode())
+	if err != nil && f.clockRefused() {
+		// Once more, by the time of the refusal.
+		f.ahead, _ = f.client.meter.lastDate()
+		if err := f.assert(form); err != nil {
+			return nil, f.call.error("", err)
+		}
+		off := f.ahead
+		f.call.last = nil
+		if resp, err = f.send(http.MethodPost, path, kind, form.Encode()); err != nil && f.call.last != nil && f.call.last.Status == http.StatusBadRequest {
+			f.call.last.Message += clockOff(off)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	var answer struct {
 		AccessToken string `json:"access_token"`
 		InstanceURL string `json:"instance_url"`
+		TokenType   string `json:"token_type"`
 		ID          string `json:"id"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.AccessToken == "" {
-		return nil, f.fail(resp, "", "the token endpoint's answer holds no token")
+		return nil, f.fail(resp, codeNoToken, "the token endpoint's answer holds no access_token")
+	}
+	if answer.TokenType != "" && !strings.EqualFold(answer.TokenType, "Bearer") {
+		return nil, f.fail(resp, codeNoToken, "the token endpoint's answer holds a token of another type than Bearer")
 	}
 	f.granted.token = NewSecret(answer.AccessToken)
 	if f.granted.origin, err = pinInstance(f.client.cfg.domain, answer.InstanceURL); err != nil {
@@ -232,29 +209,57 @@ func (f *flight) fail(resp *http.Response, code, message string) error {
 
 // form is the library's token form, with our own assertion: the library
 // guesses the audience wrong for scratch orgs and many sandboxes.
-func (f *flight) form(req *http.Request) (string, error) {
+func (f *flight) form(req *http.Request) (url.Values, error) {
 	raw, err := io.ReadAll(req.Body)
-	if err != nil || f.client.cfg.flow != flowJWT {
-		return string(raw), err
+	if err != nil {
+		return nil, err
 	}
 	form, err := url.ParseQuery(string(raw))
-	if err != nil {
-		return "", err
+	if err != nil || f.client.cfg.flow != flowJWT {
+		return form, err
 	}
-	if f.assertion, err = f.client.assertion(); err != nil {
-		return "", err
-	}
-	form.Set("assertion", f.assertion.Reveal())
-	return form.Encode(), nil
+	f.ahead, _ = f.client.ServerClock() // the org counts by its own clock
+	return form, f.assert(form)
 }
 
-func (c *Client) assertion() (Secret, error) {
+// assert signs an assertion and puts it into the form.
+func (f *flight) assert(form url.Values) (err error) {
+	if f.assertion, err = f.client.assertion(f.ahead); err == nil {
+		form.Set("assertion", f.assertion.Reveal())
+	}
+	return err
+}
+
+// clockTolerance is how far the clock of an assertion may be off without being the reason of
+// its refusal. Salesforce accepts one that expires within about three minutes.
+const clockTolerance = 30 * time.Second
+
+// clockRefused reports whether an assertion was refused that was signed for another time than
+// Salesforce's.
+func (f *flight) clockRefused() bool {
+	e := f.call.last
+	if e == nil || f.client.cfg.flow != flowJWT || e.Code != "invalid_grant" && e.Code != "invalid_client" && e.Code != "invalid_assertion" {
+		return false
+	}
+	ahead, known := f.client.meter.lastDate()
+	if !known || (ahead-f.ahead).Abs() <= clockTolerance {
+		return false
+	}
+	return true
+}
+
+// clockOff is said of an assertion that was refused although it was signed for Salesforce's
+// time: the clock may still be the reason.
+func clockOff(ahead time.Duration) string {
+	return fmt.Sprintf("; this machine's clock is off Salesforce's by %s", ahead.Abs().Round(time.Second))
+}
+
+// assertion signs a JWT for the org's clock, which is ahead of ours.
+func (c *Client) assertion(ahead time.Duration) (Secret, error) {
 	to := c.cfg.Audience
 	if to == "" {
 		to = audience(c.cfg.domain)
 	}
-	// The org counts by its own clock.
-	ahead, _ := c.ServerClock()
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
 		"iss": c.cfg.ConsumerKey, "sub": c.cfg.Username, "aud": to,
 		"exp": c.cfg.Now().Add(ahead).Add(3 * time.Minute).Unix(),

@@ -224,7 +224,11 @@ func TestLoginTransient(t *testing.T) {
 				t.Errorf("%d logins, want 3 more", s.logins())
 			}
 			s.setToken(nil)
-			if err := query(c); err != nil {
+			if name == "unknown_error" { // a refusal that is expected to pass
+				if e := mustError(t, query(c)); e.RetryAfter > time.Minute || s.logins() != 5 {
+					t.Errorf("got %+v after %d logins, want a short pause", e, s.logins())
+				}
+			} else if err := query(c); err != nil {
 				t.Errorf("no pause follows what passes: %v", err)
 			}
 		})

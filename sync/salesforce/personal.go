@@ -1,6 +1,9 @@
 package salesforce
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // Salesforce's messages repeat values of the record, and go into logs and the store.
 // STRING_TOO_LONG repeats the whole of one.
@@ -12,9 +15,25 @@ var (
 	date = regexp.MustCompile(`^\d{4}-\d\d-\d\d\b`)
 )
 
-// impersonal takes out of a message what could say who somebody is.
+// errorID is Salesforce's reference to an internal error, which its support asks for. It
+// looks like phone numbers.
+var errorID = regexp.MustCompile(`(?i)error ?id[^:0-9]{0,60}:?\s*-?\d+-\d+( \(-?\d+\))?`)
+
+// impersonal removes from a message what could identify a person.
 func impersonal(message string) string {
 	message = tooLong.ReplaceAllString(message, "${1}[value]${2}")
+	var b strings.Builder
+	for {
+		at := errorID.FindStringIndex(message)
+		if at == nil {
+			return b.String() + withoutPersons(message)
+		}
+		b.WriteString(withoutPersons(message[:at[0]]) + message[at[0]:at[1]])
+		message = message[at[1]:]
+	}
+}
+
+func withoutPersons(message string) string {
 	return personal.ReplaceAllStringFunc(message, func(found string) string {
 		if date.MatchString(found) {
 			return found

@@ -77,7 +77,18 @@ func (c *Client) Query(ctx context.Context, soql string, o QueryOptions) (Page, 
 	if err != nil {
 		return Page{}, err
 	}
+	if answer.NextRecordsURL != "" && answer.NextRecordsURL == o.Next {
+		return Page{}, cl.badPage("the next page is this page again")
+	}
 	return cl.page(answer, serverTime(resp))
+}
+
+// badPage is the error for pages that do not follow each other: the query is read again
+// from its first page.
+func (cl *call) badPage(message string) *Error {
+	e := cl.garbled(http.StatusOK, errors.New(message))
+	e.Code = codeBadPage
+	return e
 }
 
 // QueryMany reads the first pages of several queries, up to five in one API
@@ -145,7 +156,7 @@ func (cl *call) subPage(a subresponse, date time.Time) (Page, error) {
 	return cl.page(answer, date)
 }
 
-// page checks what would otherwise lose rows or go round for ever.
+// page refuses answers that would lose rows or never end.
 func (cl *call) page(a wirePage, date time.Time) (Page, error) {
 	switch {
 	case a.Done == nil:
@@ -158,6 +169,8 @@ func (cl *call) page(a wirePage, date time.Time) (Page, error) {
 		e := cl.garbled(http.StatusOK, errors.New("the nextRecordsUrl is none of Salesforce's"))
 		e.Code = codeUntrusted
 		return Page{}, e
+	case len(a.Records) == 0:
+		return Page{}, cl.badPage("a page without rows that is not the last one")
 	}
 	for _, r := range a.Records {
 		dropAttributes(r)

@@ -228,7 +228,7 @@ func TestCompositeAnswersWithoutSense(t *testing.T) {
 			t.Errorf("%s: %v", body, err)
 		}
 		results, err := c.Upsert(context.Background(), []Batch{batch("Lead", "a"), batch("Task", "b")})
-		if e := mustError(t, err); Classify(e) != Retry || !e.Unknown || results[1][0].Err != e {
+		if e := mustError(t, err); Classify(e) != Split || !e.Unknown || results[1][0].Err != e {
 			t.Errorf("%s: %v, %v", body, results, err)
 		}
 	}

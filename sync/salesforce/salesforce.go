@@ -16,9 +16,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -151,11 +153,33 @@ func (cl *call) misuse(format string, args ...any) *Error {
 	return &Error{Op: cl.op, Object: cl.object, Method: cl.method, Code: codeCaller, Message: fmt.Sprintf(format, args...)}
 }
 
-// sessionExpired reports a 401 that a new login can mend. Two messages of the
-// same code cannot be: renewing would go on for ever.
-func (e *Error) sessionExpired() bool {
-	return e.Op != "login" && e.Status == http.StatusUnauthorized && e.Code == codeSession && !incurableSession.match(e)
+// needsLogin reports whether a new login may mend a failed API call: the session is not
+// accepted, whatever the answer names as the reason, or the org is no longer at the instance
+// that the last login named. Two messages are about the connected app, and stay.
+func (cl *call) needsLogin(err error) bool {
+	e := cl.last
+	if err == nil || e == nil || cl.denied != nil || cl.login != nil || cl.session == nil {
+		return false
+	}
+	switch {
+	case incurableSession.match(e):
+		return false
+	case e.Status == http.StatusUnauthorized, e.Code == codeSession:
+		return true
+	case cl.client.cfg.flow == flowAccessToken:
+		return false
+	case e.Code == codeRedirect, movedInstance.match(e):
+		return true
+	}
+	var dns *net.DNSError
+	return errors.As(e.Err, &dns) && dns.IsNotFound && cl.session.origin.Host != cl.client.cfg.domain.Host
 }
+
+// movedInstance is an answer of a host that does not serve the org any more.
+var movedInstance = pattern{"moved instance", func(e *Error) bool {
+	return e.Status == 420 || e.Status == http.StatusMisdirectedRequest || e.Code == "URL_NOT_RESET" ||
+		strings.Contains(strings.ToLower(e.Message), "destination url not reset")
+}}
 
 var incurableSession = contains("incurable session", "not valid for use with the rest api", "not attached to agent")
 
@@ -176,6 +200,7 @@ var (
 	namePattern = regexp.MustCompile(`^[A-Za-z]\w*$`)
 )
 
+// isID reports whether id has the form of a record id, of the object with that key prefix.
 func isID(id, prefix string) bool {
 	return idPattern.MatchString(id) && len(id) >= len(prefix) && id[:len(prefix)] == prefix
 }

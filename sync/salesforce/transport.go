@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -73,25 +74,29 @@ func (c *Client) newTries(wait time.Duration) *retryablehttp.RoundTripper {
 	}}
 }
 
-// checkRetry repeats what may pass within seconds. Nothing here is harmed by
-// being sent twice: reads, upserts by external id, changes by record id.
+// checkRetry reports whether an attempt is repeated within seconds. Reads, upserts by
+// external id and changes by record id may be sent twice. A refused login is not repeated:
+// that could lock the user out.
 func checkRetry(ctx context.Context, _ *http.Response, _ error) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	cl := callOf(ctx)
-	if cl == nil || cl.denied != nil || cl.last == nil || Classify(cl.last) != Retry {
-		return false, nil
+	if cl == nil || cl.denied != nil || cl.last == nil || cl.last.TimedOut && cl.write {
+		return false, nil // after a time-out the org may be working on it still
 	}
-	if cl.op == "login" {
-		return true, nil
+	cl.tries++
+	s := cl.last.Status
+	switch Classify(cl.last) {
+	case Retry:
+		if cl.op == "login" && cl.last.Code != "" {
+			return true, nil // those that OAuth names as passing
+		}
+		return s < 300 || slices.Contains(passing, s) || s >= 500 && s != http.StatusNotImplemented, nil
+	case Split:
+		return cl.tries == 1 && (s/100 == 2 || s == http.StatusInternalServerError), nil
 	}
-	switch s := cl.last.Status; s {
-	case http.StatusNotAcceptable, http.StatusRequestTimeout, 420, http.StatusTooManyRequests:
-		return true, nil
-	default:
-		return s < 300 || s >= 500 && s != http.StatusNotImplemented, nil
-	}
+	return false, nil
 }
 
 // backoff doubles, with jitter over the upper half so that many daemons do
@@ -121,26 +126,31 @@ func (cl *call) send(tries *retryablehttp.RoundTripper, req *http.Request) (*htt
 	return nil, cl.failure(req.Context(), err)
 }
 
-// roundTrip is where go-salesforce's requests arrive. It never shows the
-// library a 401: its own renewal races, ignores the context and keeps an old
-// instance.
+// roundTrip carries out go-salesforce's requests. It never shows the library a 401: its own
+// renewal races, ignores the context and keeps an old instance. Where the session or its
+// instance is not accepted it logs in once and repeats the request once.
 func (c *Client) roundTrip(req *http.Request, cl *call) (*http.Response, error) {
 	defer closeBody(req)
 	if req.URL.Host != c.host {
 		return nil, cl.error("a request to a foreign host was stopped", nil)
 	}
 	resp, err := cl.send(c.tries, req)
-	e, ok := errors.AsType[*Error](err)
-	if !ok || !e.sessionExpired() {
+	if !cl.needsLogin(err) {
+		c.trust(cl, err)
 		return resp, err
 	}
-	if _, err := c.open(req.Context(), cl.session.gen); err != nil {
-		return nil, err
+	if _, lerr := c.open(req.Context(), cl.session.gen); lerr != nil {
+		if cl.last.Status != http.StatusUnauthorized && Classify(cl.last) == Retry {
+			return resp, err // it may pass without a new login
+		}
+		return nil, lerr
 	}
 	cl.last = nil
 	resp, err = cl.send(c.tries, req)
-	if e, ok := errors.AsType[*Error](err); ok && e.sessionExpired() {
-		c.distrust(e)
+	if cl.needsLogin(err) {
+		c.distrust(cl.last)
+	} else {
+		c.trust(cl, err)
 	}
 	return resp, err
 }
@@ -162,7 +172,11 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	var sent atomic.Bool
-	ctx, cancel := context.WithTimeout(req.Context(), c.cfg.RequestTimeout)
+	limit := c.cfg.RequestTimeout
+	if cl.op == "login" {
+		limit = min(limit, c.cfg.LoginTimeout)
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), limit)
 	defer cancel()
 	out := req.Clone(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}))
 	cl.address(out)
@@ -177,16 +191,18 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, body, err := c.exchange(out)
 	took := c.cfg.Now().Sub(begin)
 	if err == nil {
-		c.meter.hear(resp.Header, begin, begin.Add(took))
+		c.meter.note(resp.Header, begin, begin.Add(took))
 		cl.last = cl.judge(resp, body)
 	} else {
-		if ctx.Err() != nil && req.Context().Err() == nil {
-			err = timeoutError{c.cfg.RequestTimeout}
+		timedOut := ctx.Err() != nil && req.Context().Err() == nil
+		if timedOut {
+			err = timeoutError{limit}
 		}
 		cl.last = cl.error("", err)
 		cl.last.Unknown = cl.write && sent.Load()
+		cl.last.TimedOut = timedOut && sent.Load()
 		if err == errTooLarge {
-			cl.last.Code = codeTooLarge
+			cl.last.Code, cl.last.Status = codeTooLarge, resp.StatusCode
 		}
 	}
 
@@ -224,8 +240,7 @@ func (c *Client) exchange(out *http.Request) (*http.Response, []byte, error) {
 	return resp, body, nil
 }
 
-// judge returns nil for a 2xx that holds JSON. HTML with status 200 is what a
-// maintenance page looks like.
+// judge returns nil for a 2xx that holds JSON. A maintenance page can be HTML with status 200.
 func (cl *call) judge(resp *http.Response, body []byte) *Error {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return cl.refusal(resp.StatusCode, resp.Header, body)
@@ -239,8 +254,7 @@ func (cl *call) judge(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// address turns the request to the host it is meant for, with the token of
-// the day.
+// address sets the host of the session's instance and its access token.
 func (cl *call) address(out *http.Request) {
 	c := cl.client
 	origin, token := c.cfg.domain, c.cfg.AccessToken

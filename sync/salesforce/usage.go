@@ -2,6 +2,7 @@ package salesforce
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,15 +15,17 @@ type Usage struct {
 	At        time.Time // when the org said so; zero: never yet
 }
 
-// meter keeps what the headers of the answers tell.
+// dateSamples is how many answers the org's clock is taken from.
+const dateSamples = 9
+
+// meter keeps the headers of the answers that concern the whole org.
 type meter struct {
-	mu     sync.Mutex
-	usage  Usage
-	offset time.Duration
-	heard  bool
+	mu      sync.Mutex
+	usage   Usage
+	offsets []time.Duration // of the org's clock from ours, by the last answers; the newest is the last
 }
 
-func (m *meter) hear(header http.Header, begin, end time.Time) {
+func (m *meter) note(header http.Header, begin, end time.Time) {
 	used, most, ok := parseUsage(header.Get("Sforce-Limit-Info"))
 	date, err := http.ParseTime(header.Get("Date"))
 	m.mu.Lock()
@@ -32,8 +35,10 @@ func (m *meter) hear(header http.Header, begin, end time.Time) {
 	}
 	if err == nil {
 		// Date was cut to the second somewhere between begin and end.
-		m.offset = date.Add(500 * time.Millisecond).Sub(begin.Add(end.Sub(begin) / 2))
-		m.heard = true
+		if len(m.offsets) == dateSamples {
+			m.offsets = append(m.offsets[:0], m.offsets[1:]...)
+		}
+		m.offsets = append(m.offsets, date.Add(500*time.Millisecond).Sub(begin.Add(end.Sub(begin)/2)))
 	}
 }
 
@@ -64,10 +69,25 @@ func (c *Client) Usage() Usage {
 	return c.meter.usage
 }
 
-// ServerClock returns how far the org's clock is ahead of ours, to about a
-// second, and whether any answer has told.
+// ServerClock returns how far the org's clock is ahead of ours, to about a second, by the
+// Date headers of the last answers: their median, so that no single answer decides. known is
+// false if there were none.
 func (c *Client) ServerClock() (ahead time.Duration, known bool) {
 	c.meter.mu.Lock()
 	defer c.meter.mu.Unlock()
-	return c.meter.offset, c.meter.heard
+	if len(c.meter.offsets) == 0 {
+		return 0, false
+	}
+	sorted := slices.Sorted(slices.Values(c.meter.offsets))
+	return sorted[len(sorted)/2], true
+}
+
+// lastDate returns how far the newest answer's Date was ahead of our clock.
+func (m *meter) lastDate() (ahead time.Duration, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.offsets) == 0 {
+		return 0, false
+	}
+	return m.offsets[len(m.offsets)-1], true
 }

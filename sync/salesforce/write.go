@@ -11,6 +11,15 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	gosf "github.com/k-capehart/go-salesforce/v2"
+)
+
+// A duplicate rule whose action is to alert refuses a record unless the request says that
+// alerts are to be ignored. A rule that blocks still does.
+const (
+	duplicateHeader = "Sforce-Duplicate-Rule-Header"
+	duplicateAllow  = "allowSave=true"
 )
 
 // maxRows is how many records one collection takes.
@@ -178,7 +187,7 @@ func plan(parts []part) [][]part {
 func (c *Client) sendParts(ctx context.Context, parts []part) error {
 	if len(parts) == 1 {
 		p := parts[0]
-		resp, err := c.do(ctx, p.call, p.uri, p.raw)
+		resp, err := c.do(ctx, p.call, p.uri, p.raw, gosf.WithHeader(duplicateHeader, duplicateAllow))
 		if err != nil {
 			return err
 		}
@@ -194,9 +203,10 @@ func (c *Client) sendParts(ctx context.Context, parts []part) error {
 	cl := &call{client: c, op: "upsert", method: http.MethodPost, write: true}
 	subs := make([]subrequest, len(parts))
 	for i, p := range parts {
-		subs[i] = subrequest{Method: p.call.method, URL: dataPath + p.uri, ReferenceID: "c" + strconv.Itoa(i), Body: p.raw}
+		subs[i] = subrequest{Method: p.call.method, URL: dataPath + p.uri, ReferenceID: "c" + strconv.Itoa(i), Body: p.raw,
+			HTTPHeaders: map[string]string{duplicateHeader: duplicateAllow}}
 	}
-	answers, _, err := c.composite(ctx, cl, subs)
+	answers, _, err := c.composite(ctx, cl, subs, gosf.WithHeader(duplicateHeader, duplicateAllow))
 	if err != nil {
 		return err
 	}

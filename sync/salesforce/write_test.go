@@ -100,7 +100,7 @@ func TestUpsertComposite(t *testing.T) {
 	if results[1][1].Err != broken || broken.Status != 400 || broken.Code != "INVALID_FIELD" || broken.Object != "Broken__c" || Classify(broken) != StopClass {
 		t.Errorf("subrequest error %+v", broken)
 	}
-	if short := results[3][0].Err; !short.Unknown || Classify(short) != Retry {
+	if short := results[3][0].Err; !short.Unknown || Classify(short) != Split {
 		t.Errorf("missing rows: %+v", short)
 	}
 	if row := results[2][1].Err; row.Object != "Touch__c" || row.ExternalID != "Key__c" {
