@@ -74,9 +74,27 @@ func (k *checker) fail(name, cure, format string, args ...any) {
 }
 
 func (p *program) check(ctx context.Context, c Config) error {
+	findings, err := p.findings(ctx, c)
+	if err != nil {
+		return err
+	}
+	failures := countFailed(findings)
+	if p.output == "json" {
+		err = json.NewEncoder(p.stdout).Encode(map[string]any{"findings": findings, "failed": failures})
+	} else {
+		_, err = fmt.Fprint(p.stdout, p.findingsText(findings))
+	}
+	if failures > 0 {
+		err = errors.Join(err, misconfigured(fmt.Errorf("%d of %d checks failed", failures, len(findings))))
+	}
+	return err
+}
+
+// findings runs every check.
+func (p *program) findings(ctx context.Context, c Config) ([]finding, error) {
 	r, err := c.rules()
 	if err != nil {
-		return misconfigured(fmt.Errorf("configuration:\n%w", err))
+		return nil, misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
 	sc := c.salesforce()
 	if testOnlyTune != nil {
@@ -84,28 +102,23 @@ func (p *program) check(ctx context.Context, c Config) error {
 	}
 	client, err := salesforce.New(sc)
 	if err != nil {
-		return misconfigured(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
+		return nil, misconfigured(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
 	}
 	defer client.Close()
 	k := &checker{cfg: c, settings: r.settings, client: client}
-	k.ok("configuration", "every variable makes sense")
+	k.ok("configuration", "all settings are valid")
 	k.store()
 	k.org(ctx)
-	failures := 0
-	for _, f := range k.findings {
+	return k.findings, nil
+}
+
+func countFailed(findings []finding) (n int) {
+	for _, f := range findings {
 		if f.Status == "failed" {
-			failures++
+			n++
 		}
 	}
-	if p.output == "json" {
-		err = json.NewEncoder(p.stdout).Encode(map[string]any{"findings": k.findings, "failed": failures})
-	} else {
-		_, err = fmt.Fprint(p.stdout, p.findingsText(k.findings))
-	}
-	if failures > 0 {
-		err = errors.Join(err, misconfigured(fmt.Errorf("%d of %d checks failed", failures, len(k.findings))))
-	}
-	return err
+	return n
 }
 
 var findingColours = map[string]string{"ok": green, "warning": yellow, "failed": red}
@@ -134,7 +147,7 @@ func (p *program) findingsText(all []finding) string {
 // store says whether the store opens. One that a daemon has open is well.
 func (k *checker) store() {
 	if _, err := os.Stat(k.cfg.Store); errors.Is(err, os.ErrNotExist) {
-		k.ok("store", "%s: made by the first run", k.cfg.Store)
+		k.ok("store", "%s does not exist yet; the first run creates it", k.cfg.Store)
 		return
 	}
 	s, err := store.Open(k.cfg.Store, k.cfg.storeOptions())

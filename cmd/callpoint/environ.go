@@ -228,7 +228,7 @@ func nearest(name string, vars []variable) string {
 
 // similar returns "; did you mean X?" for the name that value is a misspelling of, or "".
 func similar(value string, names []string) string {
-	best, found := min(4, 1+len(value)/2), ""
+	best, found := min(4, 2+len(value)/3), ""
 	for _, name := range names {
 		if d := distance(strings.ToLower(value), strings.ToLower(name)); d < best {
 			best, found = d, name

@@ -5,10 +5,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"callpoint/mapping"
+	"callpoint/sync/orgsim"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -158,10 +160,12 @@ func installExample(t *testing.T, text string) {
 			t.Fatal(err)
 		}
 	}
-	b.shell(dir, text, " /etc/", " "+dir+"/etc/", " /usr/bin/", " "+dir+"/usr/bin/", "-trimpath", "-buildvcs=false")
+	b.env = append(slices.DeleteFunc(b.env, func(kv string) bool { return strings.HasPrefix(kv, "CALLPOINT_STORE=") }), "SYSTEM_ROOT="+dir)
+	b.shell(dir, text, " /etc/", " "+dir+"/etc/", " /usr/bin/", " "+dir+"/usr/bin/", "-trimpath", "-buildvcs=false",
+		"callpoint init", "printf '%s\\n' "+b.url+" '' "+orgsim.DefaultClientID+" ctm www.example.com "+orgsim.DefaultClientSecret+" | callpoint init")
 	for path, mode := range map[string]os.FileMode{
-		"usr/bin/callpoint": 0o755, "etc/callpoint/callpoint.env": 0o644,
-		"etc/callpoint/salesforce_consumer_secret": 0o600, "etc/systemd/system/callpoint.service": 0o644,
+		"usr/bin/callpoint": 0o755, "etc/callpoint.env": 0o640, "var/callpoint.db": 0o600,
+		"etc/salesforce_consumer_secret": 0o600, "etc/systemd/system/callpoint.service": 0o644,
 	} {
 		if fi, err := os.Stat(filepath.Join(dir, path)); err != nil || fi.Mode().Perm() != mode || fi.Size() == 0 {
 			t.Errorf("%s: %v, %v", path, fi, err)

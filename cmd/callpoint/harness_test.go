@@ -95,13 +95,11 @@ func newBench(t testing.TB, env ...string) *bench {
 
 func newBenchOf(t testing.TB, org orgsim.Config, env ...string) *bench {
 	t.Helper()
-	b := &bench{t: t, org: orgsim.New(org), store: filepath.Join(t.TempDir(), "callpoint.db")}
-	srv := httptest.NewServer(b.org)
-	t.Cleanup(srv.Close)
-	b.url, b.drop = srv.URL, srv.CloseClientConnections
+	b := &bench{t: t, store: filepath.Join(t.TempDir(), "callpoint.db")}
+	b.serveOrg(org)
 	b.env = append([]string{
 		"CALLPOINT_UNDER_TEST=1",
-		"SALESFORCE_DOMAIN=" + srv.URL,
+		"SALESFORCE_DOMAIN=" + b.url,
 		"SALESFORCE_CONSUMER_KEY=" + orgsim.DefaultClientID,
 		"SALESFORCE_CONSUMER_SECRET=" + orgsim.DefaultClientSecret,
 		"CALLPOINT_STORE=" + b.store,
@@ -111,6 +109,14 @@ func newBenchOf(t testing.TB, org orgsim.Config, env ...string) *bench {
 	}, env...)
 	t.Cleanup(b.checkStore)
 	return b
+}
+
+// serveOrg gives the bench an org, in the place of an earlier one.
+func (b *bench) serveOrg(config orgsim.Config) {
+	b.org = orgsim.New(config)
+	srv := httptest.NewServer(b.org)
+	b.t.Cleanup(srv.Close)
+	b.url, b.drop = srv.URL, srv.CloseClientConnections
 }
 
 // checkStore holds every store that a test leaves behind to its own rules.

@@ -156,7 +156,7 @@ them.`,
 		return nil
 	}
 	c.CompletionOptions.DisableDefaultCmd = true // ours takes the shell as its argument
-	c.AddCommand(p.demoCommand(), p.orgCommand(), p.channelsCommand(), p.explainCommand(), p.callsCommand(),
+	c.AddCommand(p.demoCommand(), p.initCommand(), p.orgCommand(), p.channelsCommand(), p.explainCommand(), p.callsCommand(),
 		p.reportCommand(), p.statusCommand(), p.storeCommand(), p.forgetCommand(), p.importCommand(),
 		p.relayCommand(), p.checkCommand(), p.parkedCommand(), p.reconcileCommand(), p.retractCommand(),
 		p.completionCommand(), p.manCommand(), p.versionCommand())
