@@ -17,9 +17,11 @@ var allowed = map[string][]string{
 	"sync/salesforce": {},
 	"sync/orgsim":     {},
 	"sync/collector":  {"mapping"},
+	"sync/spool":      {"mapping"},
+	"sync/relay":      {"mapping", "sync/spool"},
 	"sync/engine":     {"mapping", "store", "sync/salesforce"},
 	"sync/monitor":    {"mapping", "store", "sync/engine", "sync/salesforce", "when"},
-	"cmd/callpoint":   {"mapping", "store", "sync/collector", "sync/engine", "sync/monitor", "sync/orgsim", "sync/salesforce", "when"},
+	"cmd/callpoint":   {"mapping", "store", "sync/collector", "sync/engine", "sync/monitor", "sync/orgsim", "sync/relay", "sync/salesforce", "sync/spool", "when"},
 }
 
 // barred keeps the pure package pure, and bbolt behind the store.
