@@ -6,7 +6,7 @@
 //	sync/collector    HTTP in: events and sessions
 //	sync/monitor      health, calls and visitors over HTTP
 //	sync/orgsim       a simulated org, for the demo and the tests
-//	store             what is known, in one bbolt file
+//	store             records and indexes over an ordered key-value transaction (store/kv; store/kv/boltkv: bbolt)
 //	mapping           the rules: pure functions
 //	when              durations, times and time zones as people write them
 package callpoint

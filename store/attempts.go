@@ -4,61 +4,65 @@ import (
 	"bytes"
 	"context"
 	"time"
+
+	"callpoint/store/kv"
 )
 
-// Due gives up to limit touchpoints whose time to be sent has come, oldest first.
+// Due returns up to limit touchpoints that are due by now, oldest first.
 func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
-	err = s.view(func(tx *txn) error {
-		return eachDueKey(tx, now, func(key []byte) (bool, error) {
-			t, ok, err := readTouchpoint(tx, key)
-			if ok && err == nil {
+	err = s.view(func(tx kv.Tx) error {
+		due = nil
+		r := upTo(bDue, now)
+		r.Limit = limit
+		for k := range tx.Scan(r) {
+			t, ok, err := readTouchpoint(tx, k[8:])
+			if err != nil {
+				return err
+			}
+			if ok {
 				due = append(due, t)
 			}
-			return len(due) < limit, err
-		})
+		}
+		return nil
 	})
 	return due, err
 }
 
-// DueKeys is Due without reading what is due, and passes over what skip names.
+// DueKeys returns the keys of up to limit touchpoints that are due by now, oldest first,
+// without those for which skip returns true.
 func (s *Store) DueKeys(now time.Time, limit int, skip func(key string) bool) (keys []string, err error) {
-	err = s.view(func(tx *txn) error {
-		return eachDueKey(tx, now, func(k []byte) (bool, error) {
-			if key := string(k); !skip(key) {
+	err = s.view(func(tx kv.Tx) error {
+		keys = nil
+		for k := range tx.Scan(upTo(bDue, now)) {
+			if key := string(k[8:]); !skip(key) {
 				keys = append(keys, key)
 			}
-			return len(keys) < limit, nil
-		})
+			if len(keys) == limit {
+				break
+			}
+		}
+		return nil
 	})
 	return keys, err
 }
 
-// eachDueKey calls fn with the keys of what is due, oldest first, until it returns false.
-func eachDueKey(tx *txn, now time.Time, fn func(key []byte) (bool, error)) error {
-	c := tx.Bucket(bDue).Cursor()
-	for k, _ := c.First(); k != nil && !keyTime(k).After(now); k, _ = c.Next() {
-		if more, err := fn(k[8:]); err != nil || !more {
-			return err
-		}
-	}
-	return nil
-}
-
-// ReleaseParked makes parked touchpoints due whose time has come, or that keys name.
-func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[string]bool) (n int, err error) {
+// MakeParkedDue makes parked touchpoints due whose next attempt is due by now, or whose key
+// is among keys. It returns how many there were.
+func (s *Store) MakeParkedDue(ctx context.Context, now time.Time, keys map[string]bool) (n int, err error) {
 	var release [][]byte
-	err = s.view(func(tx *txn) error {
-		return tx.Bucket(bParked).ForEach(func(k, v []byte) error {
+	err = s.view(func(tx kv.Tx) error {
+		release = nil
+		for k, v := range tx.Scan(kv.Range{Bucket: bParked}) {
 			if keys[string(k)] || !keyTime(v).After(now) {
 				release = append(release, bytes.Clone(k))
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 	if err != nil || len(release) == 0 {
 		return 0, err
 	}
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		n = 0
 		for _, k := range release {
 			old, ok, err := loadTouchpoint(tx, k)
@@ -80,12 +84,12 @@ func (s *Store) ReleaseParked(ctx context.Context, now time.Time, keys map[strin
 	return n, err
 }
 
-// Begin records that these touchpoints are about to be sent: from here on they may
-// stand, and until the answer is recorded it is unknown with which content. That is a
-// mark beside the record, because rewriting a thousand of them would be most of the cost.
-// What is not to be sent any more as it was read is left alone, and its keys given back.
+// Begin records that these touchpoints are about to be sent: from now on the org may hold
+// them, and until the result is recorded it is unknown with which content. The mark is kept
+// beside the record, because rewriting a thousand records would be most of the cost.
+// Touchpoints that changed since they were read are skipped; their keys are returned.
 func (s *Store) Begin(ctx context.Context, sent []Touchpoint) (changed []string, err error) {
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = nil
 		for _, t := range sent {
 			key := []byte(t.Key)
@@ -93,11 +97,11 @@ func (s *Store) Begin(ctx context.Context, sent []Touchpoint) (changed []string,
 			if err != nil {
 				return err
 			}
-			if waits := now.State == Pending || now.State == Retrying; !ok || !waits || now.Hash != t.Hash || now.Delete != t.Delete {
+			if !ok || !now.queued() || now.Hash != t.Hash || now.Delete != t.Delete {
 				changed = append(changed, t.Key)
 				continue
 			}
-			if err := tx.Bucket(bSending).Put(key, []byte{1}); err != nil {
+			if err := tx.Put(bSending, key, []byte{1}); err != nil {
 				return err
 			}
 		}
@@ -106,25 +110,25 @@ func (s *Store) Begin(ctx context.Context, sent []Touchpoint) (changed []string,
 	return changed, err
 }
 
-// An Outcome is what became of one attempt.
+// An Outcome is the result of one attempt.
 type Outcome struct {
 	Key      string
 	Hash     string // of the content that was sent
-	Delete   bool   // it was the deletion that was sent
-	Gone     bool   // deleted in Salesforce, as it should be
+	Delete   bool   // a deletion was sent
+	Gone     bool   // the record was deleted in Salesforce
 	RecordID string
 	Master   string // the person that the record is known to hang from
 	Again    bool   // the record was written, and is not right yet: it stays due
-	// State is Written, Retrying or Parked; for the latter two Next says when it is tried again.
+	// State is Written, Retrying or Parked; for the latter two Next is the time of the next attempt.
 	State         State
 	Next          time.Time
 	Code, Message string
 }
 
-// Finish records outcomes. Content that changed while it was on its way stays pending, and
-// so does a deletion that was wanted meanwhile.
+// Finish records outcomes in one transaction. Content that changed while the request was in
+// flight stays pending, and so does a deletion that was wanted meanwhile.
 func (s *Store) Finish(ctx context.Context, now time.Time, all []Outcome) error {
-	return s.update(ctx, func(tx *txn) error {
+	return s.update(ctx, func(tx kv.Tx) error {
 		for _, o := range all {
 			if err := finish(tx, now, o); err != nil {
 				return err
@@ -134,7 +138,7 @@ func (s *Store) Finish(ctx context.Context, now time.Time, all []Outcome) error 
 	})
 }
 
-func finish(tx *txn, now time.Time, o Outcome) error {
+func finish(tx kv.Tx, now time.Time, o Outcome) error {
 	old, ok, err := loadTouchpoint(tx, []byte(o.Key))
 	if err != nil || !ok {
 		return err
@@ -144,7 +148,7 @@ func finish(tx *txn, now time.Time, o Outcome) error {
 	}
 	t := old
 	if o.Gone {
-		// It is to be created anew, or there is nobody whom it could belong to.
+		// It is to be created again, or there is nobody to whom it could belong.
 		t.vanish()
 		if t.Nobody {
 			t.orphan(now)
@@ -173,45 +177,48 @@ func finish(tx *txn, now time.Time, o Outcome) error {
 	return schedule(tx, &old, &t)
 }
 
-// Backlog says what waits, for health and the summary of a cycle.
+// A Backlog counts what is queued, for health and the summary of a cycle.
 type Backlog struct {
 	Due, Parked, Dirty int
 	OldestDue          time.Time
 }
 
-// Backlog counts what waits.
+// Backlog counts touchpoints that are due or parked, and journeys to be resolved.
 func (s *Store) Backlog() (b Backlog, err error) {
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bDue).Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+	err = s.view(func(tx kv.Tx) error {
+		b = Backlog{Parked: count(tx, bParked), Dirty: count(tx, bDirty)}
+		for k := range tx.Scan(kv.Range{Bucket: bDue, Keys: true}) {
 			if b.Due == 0 {
 				b.OldestDue = keyTime(k)
 			}
 			b.Due++
-		}
-		c = tx.Bucket(bParked).Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
-			b.Parked++
-		}
-		c = tx.Bucket(bDirty).Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
-			b.Dirty++
 		}
 		return nil
 	})
 	return b, err
 }
 
-// ParkedTouchpoints lists what Salesforce refuses.
+func count(tx kv.Tx, b kv.Bucket) (n int) {
+	for range tx.Scan(kv.Range{Bucket: b, Keys: true}) {
+		n++
+	}
+	return n
+}
+
+// ParkedTouchpoints returns the touchpoints that Salesforce refuses.
 func (s *Store) ParkedTouchpoints() (all []Touchpoint, err error) {
-	err = s.view(func(tx *txn) error {
-		return tx.Bucket(bParked).ForEach(func(k, _ []byte) error {
+	err = s.view(func(tx kv.Tx) error {
+		all = nil
+		for k := range tx.Scan(kv.Range{Bucket: bParked}) {
 			t, ok, err := readTouchpoint(tx, k)
-			if ok && err == nil {
+			if err != nil {
+				return err
+			}
+			if ok {
 				all = append(all, t)
 			}
-			return err
-		})
+		}
+		return nil
 	})
 	return all, err
 }

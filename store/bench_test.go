@@ -144,13 +144,13 @@ func BenchmarkImport(b *testing.B) {
 		b.Run(fmt.Sprintf("bbolt/batch=%d", batch), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				db, err := bolt.Open(filepath.Join(b.TempDir(), "bolt.db"), 0o600, boltOptions(Options{}.withDefaults(), 0))
+				db, err := bolt.Open(filepath.Join(b.TempDir(), "bolt.db"), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType, InitialMmapSize: 1 << 30})
 				if err != nil {
 					b.Fatal(err)
 				}
 				for from := 0; from < *benchRows; from += batch {
 					err := db.Update(func(tx *bolt.Tx) error {
-						bk, err := tx.CreateBucketIfNotExists(bVisits)
+						bk, err := tx.CreateBucketIfNotExists([]byte("visits"))
 						if err != nil {
 							return err
 						}

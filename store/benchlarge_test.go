@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,11 +56,13 @@ func BenchmarkLookUp(b *testing.B) {
 		find func(visitor string) error
 	}{
 		{"rows", func(v string) error {
-			return s.view(func(tx *txn) error {
-				return scan(tx.Bucket(bEvents), prefixed(v), func(k, v []byte) (bool, error) {
-					_, err := verify(k, v)
-					return true, err
-				})
+			return s.view(func(tx kv.Tx) error {
+				for k, v := range tx.Scan(under(bEvents, v)) {
+					if _, err := verify(k, v); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		}},
 		{"journey", func(v string) error { _, err := s.Journey(v); return err }},
@@ -122,10 +125,11 @@ func BenchmarkSizes(b *testing.B) {
 		b.ReportMetric(time.Since(began).Seconds(), "compact-s")
 		b.ReportMetric(float64(waited().Microseconds())/1000, "compact-wait-ms")
 		var live int64
-		err = s.view(func(tx *txn) error {
-			for _, name := range buckets {
-				if err := tx.Bucket(name).ForEach(func(k, v []byte) error { live += int64(len(k) + len(v)); return nil }); err != nil {
-					return err
+		err = s.view(func(tx kv.Tx) error {
+			live = 0
+			for b := range buckets {
+				for k, v := range tx.Scan(kv.Range{Bucket: kv.Bucket(b)}) {
+					live += int64(len(k) + len(v))
 				}
 			}
 			return nil

@@ -1,25 +1,27 @@
 package store
 
-// A callRecord is a Call as it is stored: where its snapshot shows the session that it was
-// matched with, which is a third of it, that stands there once.
+import "callpoint/store/kv"
+
+// A callRecord is a Call as it is stored: a session that is in the resolution and in the
+// snapshot, which is a third of the record, is stored once.
 type callRecord struct {
 	Call
 	Shared bool `json:"shared_session,omitempty"`
 }
 
-func storeCall(tx *txn, c *Call) error {
+func storeCall(tx kv.Tx, c *Call) error {
 	r := callRecord{Call: *c}
 	if s := c.Snapshot; s != nil && s.Session != nil && s.Session == c.Resolution.Session {
 		short := *s
 		short.Session = nil
 		r.Snapshot, r.Shared = &short, true
 	}
-	return put(tx.Bucket(bCalls), []byte(c.TaskID), r)
+	return put(tx, bCalls, []byte(c.TaskID), r)
 }
 
 // loadCall reads one call; false means that there is none.
-func loadCall(tx *txn, taskID []byte) (c Call, ok bool, err error) {
-	env := tx.Bucket(bCalls).Get(taskID)
+func loadCall(tx kv.Tx, taskID []byte) (c Call, ok bool, err error) {
+	env := tx.Get(bCalls, taskID)
 	if env == nil {
 		return c, false, nil
 	}

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
-// A Call is a Task as read, with the answer for it.
+// A Call is a Task as read, with its resolution.
 type Call struct {
 	mapping.Call
 	// Hash is over the fields read. SystemModstamp is not in it: it moves without a visible change.
@@ -19,15 +20,15 @@ type Call struct {
 	// LookAt is when the person of a Task that names none is looked up through its WhatId;
 	// zero: it is not.
 	LookAt time.Time `json:"look_at,omitzero"`
-	// Forgotten says that the Task names a visitor who was erased: it counts as one
-	// without an id, and its touchpoint stays as it is.
+	// Forgotten: the Task names a visitor who was erased. It counts as a Task without an
+	// id, and its touchpoint stays as it is.
 	Forgotten bool `json:"forgotten,omitempty"`
 }
 
 // ApplyTasks stores the Tasks of one page that differ from what is known, marks
 // their journeys dirty, and moves the cursor, in one transaction.
 func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (changed int, err error) {
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = 0
 		for i := range page {
 			ok, err := applyTask(tx, &page[i])
@@ -38,12 +39,12 @@ func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (cha
 				changed++
 			}
 		}
-		return put(tx.Bucket(bMeta), []byte("cursor"), cursor)
+		return put(tx, bMeta, []byte("cursor"), cursor)
 	})
 	return changed, err
 }
 
-func applyTask(tx *txn, read *Call) (bool, error) {
+func applyTask(tx kv.Tx, read *Call) (bool, error) {
 	c := *read
 	id := []byte(c.TaskID)
 	old, known, err := loadCall(tx, id)
@@ -54,22 +55,22 @@ func applyTask(tx *txn, read *Call) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// A Task of a forgotten visitor stays one until it names another.
+	// A Task of a forgotten visitor remains one until it names another visitor.
 	if gone || c.Visitor == "" && old.Forgotten {
 		c.erase()
 	}
 	journey := JourneyKey(c.Visitor, c.TaskID)
 	if known {
-		// What another id led to is no answer for this one.
+		// The resolution for another id does not apply to this one.
 		if old.Visitor == c.Visitor && !c.Forgotten {
 			c.Resolution, c.ResolvedAt, c.Snapshot = old.Resolution, old.ResolvedAt, old.Snapshot
 		}
-		if err := tx.Bucket(bTimeline).Delete(append(timeKey(old.At), id...)); err != nil {
+		if err := tx.Delete(bTimeline, append(timeKey(old.At), id...)); err != nil {
 			return false, err
 		}
 		// An id that was corrected concerns both visitors.
 		if was := JourneyKey(old.Visitor, old.TaskID); was != journey {
-			if err := tx.Bucket(bJourneys).Delete(prefixed(was, id)); err != nil {
+			if err := tx.Delete(bJourneys, prefixed(was, id)); err != nil {
 				return false, err
 			}
 			if err := markDirty(tx, was); err != nil {
@@ -88,18 +89,18 @@ func applyTask(tx *txn, read *Call) (bool, error) {
 	if err := storeCall(tx, &c); err != nil {
 		return false, err
 	}
-	if err := tx.Bucket(bTimeline).Put(append(timeKey(c.At), id...), nil); err != nil {
+	if err := tx.Put(bTimeline, append(timeKey(c.At), id...), nil); err != nil {
 		return false, err
 	}
-	if err := tx.Bucket(bJourneys).Put(prefixed(journey, id), nil); err != nil {
+	if err := tx.Put(bJourneys, prefixed(journey, id), nil); err != nil {
 		return false, err
 	}
 	return true, markDirty(tx, journey)
 }
 
-// Call reads one call and its touchpoint, if it has one.
+// Call reads one call, and its touchpoint if it has one.
 func (s *Store) Call(taskID string) (c Call, t *Touchpoint, err error) {
-	err = s.view(func(tx *txn) error {
+	err = s.view(func(tx kv.Tx) error {
 		var ok bool
 		var err error
 		if c, ok, err = loadCall(tx, []byte(taskID)); err != nil {
@@ -117,26 +118,25 @@ func (s *Store) Call(taskID string) (c Call, t *Touchpoint, err error) {
 	return c, t, err
 }
 
-// EachCall visits calls by call time, newest first, from until back to since (zero:
-// no bound), in short transactions, until fn returns false.
+// EachCall calls fn with the calls by call time, newest first, from until back to since
+// (zero: no bound), until it returns false. It reads a page of calls in a transaction.
 func (s *Store) EachCall(since, until time.Time, fn func(Call, *Touchpoint) bool) error {
 	if until.IsZero() {
 		until = lastKeyTime
 	}
-	from := timeKey(until)
-	for from != nil {
-		page, next, err := s.callsBefore(from, since)
-		if err != nil {
-			return err
+	return eachPage(s.view, func(tx kv.Tx, to []byte) (page []callRow, next []byte, err error) {
+		if len(to) == 0 {
+			to = timeKey(until)
 		}
+		return callsBefore(tx, to, since)
+	}, func(page []callRow) error {
 		for _, p := range page {
 			if !fn(p.call, p.touchpoint) {
-				return nil
+				return errStop
 			}
 		}
-		from = next
-	}
-	return nil
+		return nil
+	})
 }
 
 type callRow struct {
@@ -144,42 +144,34 @@ type callRow struct {
 	touchpoint *Touchpoint
 }
 
-// callsBefore reads one page of calls with a timeline key below from, newest first.
-func (s *Store) callsBefore(from []byte, since time.Time) (page []callRow, next []byte, err error) {
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bTimeline).Cursor()
-		k, _ := c.Seek(from)
-		if k == nil {
-			k, _ = c.Last()
-		} else {
-			k, _ = c.Prev()
+// callPage is how many calls EachCall reads in one transaction.
+const callPage = 500
+
+// callsBefore reads one page of calls with a timeline key below to, newest first.
+func callsBefore(tx kv.Tx, to []byte, since time.Time) (page []callRow, next []byte, err error) {
+	r := kv.Range{Bucket: bTimeline, To: to, Reverse: true, Limit: callPage}
+	if !since.IsZero() {
+		r.From = ceilKey(since)
+	}
+	for k := range tx.Scan(r) {
+		var row callRow
+		var ok bool
+		if row.call, ok, err = loadCall(tx, k[8:]); err != nil || !ok {
+			return nil, nil, fmt.Errorf("%w: call %s is on the timeline only: %v", ErrDamaged, k[8:], err)
 		}
-		for ; k != nil; k, _ = c.Prev() {
-			if !since.IsZero() && keyTime(k).Before(since) {
-				return nil
-			}
-			if len(page) == 500 {
-				next = page[499].key()
-				return nil
-			}
-			var r callRow
-			var ok bool
-			var err error
-			if r.call, ok, err = loadCall(tx, k[8:]); err != nil || !ok {
-				return fmt.Errorf("%w: call %s is on the timeline only: %v", ErrDamaged, k[8:], err)
-			}
-			t, ok, err := readTouchpoint(tx, []byte(CallKey(r.call.TaskID)))
-			if err != nil {
-				return err
-			}
-			if ok {
-				r.touchpoint = &t
-			}
-			page = append(page, r)
+		t, ok, err := readTouchpoint(tx, []byte(CallKey(row.call.TaskID)))
+		if err != nil {
+			return nil, nil, err
 		}
-		return nil
-	})
-	return page, next, err
+		if ok {
+			row.touchpoint = &t
+		}
+		page = append(page, row)
+	}
+	if len(page) == callPage {
+		next = page[callPage-1].key()
+	}
+	return page, next, nil
 }
 
 func (r callRow) key() []byte { return append(timeKey(r.call.At), r.call.TaskID...) }

@@ -3,63 +3,42 @@ package store
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
-	"os"
 
-	bolt "go.etcd.io/bbolt"
+	"callpoint/store/kv"
 )
 
-// maxProblems bounds what Check reports: after so many the file is past reading one by one.
+// maxProblems bounds the list that Check returns.
 const maxProblems = 100
 
-// Check verifies the file's structure, every checksum, and the indexes against the
+// Check verifies the structure of the store, every checksum, and the indexes against the
 // records, both ways. It returns one sentence for each thing that is wrong. Writes go on
-// beside it; compaction and backup wait.
+// meanwhile; compaction and backup wait.
 func (s *Store) Check() (problems []string, err error) {
-	s.copying.Lock() // the file keeps its name
-	defer s.copying.Unlock()
-	f, err := os.Open(s.path)
-	if err != nil {
-		return nil, err
+	if db, ok := s.db.(interface {
+		Structure(context.Context) ([]string, error)
+	}); ok {
+		// Nothing that bbolt reads from a damaged structure can be relied on.
+		if problems, err = db.Structure(context.Background()); err != nil || len(problems) > 0 {
+			return problems, err
+		}
 	}
-	defer f.Close()
-	return s.check(f)
-}
-
-func (s *Store) check(f io.ReaderAt) (problems []string, err error) {
-	var tx *bolt.Tx
-	var m meta
-	// Between two transactions, because the meta page of this one is overwritten soon.
-	err = s.between(context.Background(), func() error {
-		tx, err = s.db.Load().Begin(false)
-		m = readMeta(f)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer tx.Rollback() //nolint:errcheck // a read transaction
 	var c checker
-	newWalk(f, m, func(format string, args ...any) { c.add("structure: "+format, args...) }).all()
-	if len(c.problems) > 0 {
-		return c.problems, nil // what bbolt makes of it is not to be relied on
-	}
-	err = s.guard(func() error {
-		c.tx = &txn{Tx: tx}
+	err = s.view(func(tx kv.Tx) error {
+		c = checker{tx: tx}
 		c.envelopes()
 		c.calls()
 		c.touchpoints()
 		c.reasons()
 		c.indexes()
+		c.dirty()
 		return nil
 	})
 	return c.problems, err
 }
 
 type checker struct {
-	tx       *txn
+	tx       kv.Tx
 	problems []string
 }
 
@@ -69,20 +48,19 @@ func (c *checker) add(format string, args ...any) {
 	}
 }
 
-// each visits a bucket; its callbacks return nothing, because a check goes on.
-func (c *checker) each(bucket []byte, fn func(k, v []byte)) {
-	_ = c.tx.Bucket(bucket).ForEach(func(k, v []byte) error {
+// each calls fn for every row of a bucket. fn returns no error, because a check goes on.
+func (c *checker) each(b kv.Bucket, fn func(k, v []byte)) {
+	for k, v := range c.tx.Scan(kv.Range{Bucket: b}) {
 		fn(k, v)
-		return nil
-	})
+	}
 }
 
 func (c *checker) envelopes() {
-	for _, name := range buckets {
-		if !sealed(name) {
+	for b, name := range buckets {
+		if !sealed(kv.Bucket(b)) {
 			continue
 		}
-		c.each(name, func(k, v []byte) {
+		c.each(kv.Bucket(b), func(k, v []byte) {
 			if err := wellFormed(k, v); err != nil {
 				c.add("%s: %v", name, err)
 			}
@@ -94,7 +72,7 @@ func (c *checker) calls() {
 	c.each(bCalls, func(k, v []byte) {
 		call, err := openCall(k, v)
 		if err != nil {
-			return // envelopes said so
+			return // envelopes reports it
 		}
 		if call.TaskID != string(k) {
 			c.add("calls: %q holds task %q", k, call.TaskID)
@@ -152,27 +130,27 @@ func (c *checker) reasons() {
 		if r.TaskID != string(k) {
 			c.add("reasons: %q holds task %q", k, r.TaskID)
 		}
-		if r.waits() {
-			c.exists(bUntold, append(timeKey(r.Next), k...))
+		if r.pending() {
+			c.exists(bReasonsDue, append(timeKey(r.Next), k...))
 		}
 	})
-	c.each(bUntold, func(k, _ []byte) {
+	c.each(bReasonsDue, func(k, _ []byte) {
 		var r Reason
-		ok, err := get(c.tx.Bucket(bReasons), k[8:], &r)
-		if err == nil && (!ok || !r.waits() || !bytes.Equal(timeKey(r.Next), k[:8])) {
-			c.add("untold: entry %q has no reason that waits since then", k)
+		ok, err := get(c.tx, bReasons, k[8:], &r)
+		if err == nil && (!ok || !r.pending() || !bytes.Equal(timeKey(r.Next), k[:8])) {
+			c.add("reasons_due: entry %q has no reason that is due then", k)
 		}
 	})
 }
 
 // exists reports a record whose index entry is missing.
-func (c *checker) exists(index, key []byte) {
-	if k, _ := c.tx.Bucket(index).Cursor().Seek(key); !bytes.Equal(k, key) {
-		c.add("%s: entry %q is missing", index, key)
+func (c *checker) exists(index kv.Bucket, key []byte) {
+	if c.tx.Get(index, key) == nil {
+		c.add("%s: entry %q is missing", buckets[index], key)
 	}
 }
 
-// indexes reports entries without a record, or with one that no longer says so.
+// indexes reports entries without a record, or with a record of another value.
 func (c *checker) indexes() {
 	c.each(bTimeline, func(k, _ []byte) {
 		if call, ok, err := loadCall(c.tx, k[8:]); err == nil && (!ok || !bytes.Equal(timeKey(call.At), k[:8])) {
@@ -196,23 +174,23 @@ func (c *checker) indexes() {
 			c.add("unnamed: entry %q has no call whose person is looked up then", k)
 		}
 	})
-	for _, name := range [][]byte{bContents, bSending} {
-		c.each(name, func(k, _ []byte) {
-			if c.tx.Bucket(bTouchpoints).Get(k) == nil {
-				c.add("%s: %q belongs to no touchpoint", name, k)
+	for _, b := range []kv.Bucket{bContents, bSending} {
+		c.each(b, func(k, _ []byte) {
+			if c.tx.Get(bTouchpoints, k) == nil {
+				c.add("%s: %q belongs to no touchpoint", buckets[b], k)
 			}
 		})
 	}
 	c.each(bDue, func(k, _ []byte) {
 		t, ok, err := loadTouchpoint(c.tx, k[8:])
 		if err == nil && (!ok || t.State != Pending && t.State != Retrying || !bytes.Equal(timeKey(t.NextAttempt), k[:8])) {
-			c.add("due: entry %q has no touchpoint that waits since then", k)
+			c.add("due: entry %q has no touchpoint that is due then", k)
 		}
 	})
 	c.each(bPersonless, func(k, _ []byte) {
 		t, ok, err := loadTouchpoint(c.tx, k[8:])
 		if err == nil && (!ok || t.State != NoPerson || !bytes.Equal(timeKey(t.NextAttempt), k[:8])) {
-			c.add("personless: entry %q has no touchpoint that waits for a person since then", k)
+			c.add("personless: entry %q has no touchpoint whose person is looked up then", k)
 		}
 	})
 	c.each(bUnplaced, func(k, _ []byte) {
@@ -231,10 +209,37 @@ func (c *checker) indexes() {
 			c.add("owned: entry %q has no record of that visitor", k)
 		}
 	})
-	last := c.tx.Bucket(bDirty).Sequence()
+	c.each(bPruned, func(k, v []byte) {
+		var p pruned
+		if open(k, v, &p) == nil && !bytes.Equal(c.tx.Get(bPrunedBefore, k), timeKey(p.Before)) {
+			c.add("pruned_before: entry %q is missing or differs", k)
+		}
+	})
+	c.each(bPrunedBefore, func(k, _ []byte) {
+		if c.tx.Get(bPruned, k) == nil {
+			c.add("pruned_before: entry %q has no summary", k)
+		}
+	})
+}
+
+// dirty compares dirty journeys with their index, both ways.
+func (c *checker) dirty() {
+	var last uint64
+	if _, err := get(c.tx, bMeta, []byte("generation"), &last); err != nil {
+		return // envelopes reports it
+	}
 	c.each(bDirty, func(k, v []byte) {
-		if len(v) != 8 || binary.BigEndian.Uint64(v) > last {
-			c.add("dirty: mark of %q is out of range", k)
+		g, err := readGeneration(v)
+		switch {
+		case err != nil || g > last:
+			c.add("dirty: the generation of %q is out of range", k)
+		case !bytes.Equal(c.tx.Get(bGenerations, v), k):
+			c.add("generations: entry %d is missing", g)
+		}
+	})
+	c.each(bGenerations, func(k, v []byte) {
+		if len(v) == 0 || !bytes.Equal(c.tx.Get(bDirty, v), k) {
+			c.add("generations: entry %x belongs to no dirty journey", k)
 		}
 	})
 }

@@ -10,19 +10,20 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
-// A Resolved journey is what follows from a Journey that was read.
+// A Resolved is a Journey as it was read, and the result of resolving it.
 type Resolved struct {
 	Journey Journey
 	Result  mapping.Result
 }
 
 // Commit stores resolutions and the touchpoints that follow from them, in one
-// transaction. A journey that changed since it was read is left dirty and skipped.
-// It returns how many touchpoints came out with the content that stands already.
+// transaction. A journey that changed since it was read is skipped and stays dirty.
+// It returns how many touchpoints have the content that was written already.
 func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) (unchanged int, err error) {
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		unchanged = 0
 		for i := range all {
 			n, err := commitJourney(tx, now, &all[i])
@@ -36,10 +37,9 @@ func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) (unch
 	return unchanged, err
 }
 
-func commitJourney(tx *txn, now time.Time, r *Resolved) (unchanged int, err error) {
+func commitJourney(tx kv.Tx, now time.Time, r *Resolved) (unchanged int, err error) {
 	key := []byte(r.Journey.Key)
-	mark := tx.Bucket(bDirty).Get(key)
-	if mark == nil || !bytes.Equal(mark, generation(r.Journey.Generation)) {
+	if !bytes.Equal(tx.Get(bDirty, key), generation(r.Journey.Generation)) {
 		return 0, nil
 	}
 	if err := commitCalls(tx, now, r); err != nil {
@@ -49,14 +49,14 @@ func commitJourney(tx *txn, now time.Time, r *Resolved) (unchanged int, err erro
 		return 0, err
 	}
 	if !r.Result.Wake.IsZero() {
-		if err := tx.Bucket(bWake).Put(append(timeKey(r.Result.Wake), key...), nil); err != nil {
+		if err := tx.Put(bWake, append(timeKey(r.Result.Wake), key...), nil); err != nil {
 			return 0, err
 		}
 	}
-	return unchanged, tx.Bucket(bDirty).Delete(key)
+	return unchanged, clearDirty(tx, r.Journey.Key)
 }
 
-func commitCalls(tx *txn, now time.Time, r *Resolved) error {
+func commitCalls(tx kv.Tx, now time.Time, r *Resolved) error {
 	for i, res := range r.Result.Calls {
 		c := r.Journey.Calls[i]
 		c.Resolution, c.Snapshot, c.ResolvedAt = res, res.Snapshot, now
@@ -71,7 +71,7 @@ func commitCalls(tx *txn, now time.Time, r *Resolved) error {
 	return nil
 }
 
-func commitTouchpoints(tx *txn, now time.Time, r *Resolved) (unchanged int, err error) {
+func commitTouchpoints(tx kv.Tx, now time.Time, r *Resolved) (unchanged int, err error) {
 	stays := map[string]bool{}
 	for _, c := range r.Journey.Calls {
 		if c.Forgotten {
@@ -87,7 +87,7 @@ func commitTouchpoints(tx *txn, now time.Time, r *Resolved) (unchanged int, err 
 		if err != nil {
 			return 0, err
 		}
-		same, err := want(tx, now, t)
+		same, err := setDesired(tx, now, t)
 		if err != nil {
 			return 0, err
 		}
@@ -100,12 +100,12 @@ func commitTouchpoints(tx *txn, now time.Time, r *Resolved) (unchanged int, err 
 			continue
 		}
 		stays[k] = true
-		if err := unwant(tx, now, k); err != nil {
+		if err := markDelete(tx, now, k); err != nil {
 			return 0, err
 		}
 	}
 	for k, t := range r.Journey.Touchpoints {
-		// One that was never sent goes without a trace; one that may stand is kept as it is.
+		// One that was never sent is dropped; one that the org may hold is kept as it is.
 		if !stays[k] && !t.MayStand() {
 			if err := dropTouchpoint(tx, &t); err != nil {
 				return 0, err
@@ -115,8 +115,9 @@ func commitTouchpoints(tx *txn, now time.Time, r *Resolved) (unchanged int, err 
 	return unchanged, nil
 }
 
-// want makes t what should stand under its key. Equal content is not sent again.
-func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
+// setDesired makes t the desired record of its key. Content that was sent is not sent
+// again; same reports that.
+func setDesired(tx kv.Tx, now time.Time, t Touchpoint) (same bool, err error) {
 	old, known, err := loadTouchpoint(tx, []byte(t.Key))
 	if err != nil {
 		return false, err
@@ -131,7 +132,7 @@ func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
 	}
 	t.WrittenHash, t.WrittenAt, t.RecordID, t.Sent, t.Master = old.WrittenHash, old.WrittenAt, old.RecordID, old.Sent, old.Master
 	if t.TaskID == "" {
-		if err := tx.Bucket(bOwned).Put(prefixed(t.Journey, []byte(t.Key)), nil); err != nil {
+		if err := tx.Put(bOwned, prefixed(t.Journey, []byte(t.Key)), nil); err != nil {
 			return false, err
 		}
 	}
@@ -142,14 +143,15 @@ func want(tx *txn, now time.Time, t Touchpoint) (same bool, err error) {
 		t.State = Unchanged
 	case nobody:
 		t.orphan(now)
-	case t.WrittenHash == t.Hash && !old.Delete: // it went back to what Salesforce has before the change was sent
+	case t.WrittenHash == t.Hash && !old.Delete: // it changed back to the written content before the change was sent
 		t.State = Unchanged
 	}
 	return t.State == Unchanged, schedule(tx, &old, &t)
 }
 
-// unwant marks a record that may stand for deletion.
-func unwant(tx *txn, now time.Time, key string) error {
+// markDelete schedules the deletion of a record that the org may hold, and drops one that
+// was never sent.
+func markDelete(tx kv.Tx, now time.Time, key string) error {
 	old, ok, err := loadTouchpoint(tx, []byte(key))
 	if err != nil || !ok || old.Delete && !old.Nobody {
 		return err
@@ -163,7 +165,7 @@ func unwant(tx *txn, now time.Time, key string) error {
 	return schedule(tx, &old, &t)
 }
 
-// desired turns what should stand into a record to keep.
+// desired converts a touchpoint of the mapping into a record.
 func desired(journey string, m mapping.Touchpoint) (t Touchpoint, err error) {
 	t = Touchpoint{Key: m.Key, TaskID: m.TaskID, Journey: journey, Who: m.Who, Session: m.Session}
 	values := maps.Clone(m.Values)
@@ -180,7 +182,8 @@ func desired(journey string, m mapping.Touchpoint) (t Touchpoint, err error) {
 	if err != nil {
 		return t, err
 	}
-	// What it is taken over is what it was when content and person were one array.
+	// Hash the same bytes as schema 2 did (a JSON array of content, person field and who), or
+	// every stored hash would change.
 	h := sha256.New()
 	h.Write([]byte("["))
 	h.Write(t.Content)

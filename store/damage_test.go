@@ -1,8 +1,8 @@
 package store
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
+	"callpoint/store/kv/boltkv"
 
 	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
@@ -90,18 +92,28 @@ func victim(t testing.TB) []byte {
 		}
 	}
 	sound(t, s)
-	var end int64
-	if err := s.view(func(tx *txn) error { end = tx.Size(); return nil }); err != nil {
-		t.Fatal(err)
-	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	var end int64
+	inspect(t, path, func(tx *bolt.Tx) error { end = tx.Size(); return nil })
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b[:end]
+}
+
+// inspect reads a closed store as bbolt does.
+func inspect(t testing.TB, path string, fn func(tx *bolt.Tx) error) {
+	t.Helper()
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, PreLoadFreelist: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.View(fn), db.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Every flipped bit in a value is found, by Check or by reading: 1,000 of them, each in
@@ -148,17 +160,12 @@ func envelopes(t testing.TB, file []byte, path string) (spans [][2]int) {
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	err = s.view(func(tx *txn) error {
-		for _, name := range buckets {
-			if !sealed(name) {
+	inspect(t, path, func(tx *bolt.Tx) error {
+		for b, name := range buckets {
+			if !sealed(kv.Bucket(b)) {
 				continue
 			}
-			err := tx.Bucket(name).ForEach(func(_, v []byte) error {
+			err := tx.Bucket([]byte(name)).ForEach(func(_, v []byte) error {
 				// The map of the file begins at Data; the same bytes may stand in free pages, too.
 				at := int(uintptr(unsafe.Pointer(&v[0])) - tx.DB().Info().Data)
 				if at > 0 && at < len(file) { // bbolt copies those of a bucket that fits into its parent's page
@@ -172,8 +179,8 @@ func envelopes(t testing.TB, file []byte, path string) (spans [][2]int) {
 		}
 		return nil
 	})
-	if err != nil || len(spans) < 300 {
-		t.Fatalf("%d values found, %v", len(spans), err)
+	if len(spans) < 300 {
+		t.Fatalf("%d values found", len(spans))
 	}
 	return spans
 }
@@ -212,10 +219,10 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 	}
 	files := []file{
 		{"empty", nil, "has only 0 bytes"},
-		{"text", []byte(strings.Repeat("no database\n", 4000)), "it is no bbolt file"},
-		{"zeros", make([]byte, 1<<20), "it is no bbolt file"},
+		{"text", []byte(strings.Repeat("no database\n", 4000)), "it is not a bbolt file"},
+		{"zeros", make([]byte, 1<<20), "it is not a bbolt file"},
 		{"foreign", foreign, "another program's file"},
-		{"both metas zeroed", metas, "it is no bbolt file"},
+		{"both metas zeroed", metas, "it is not a bbolt file"},
 		{"of a later program", later, fmt.Sprintf("its schema is %d", schema+1)},
 	}
 	for n := 4 * page; n < len(good); n += max(page, len(good)/16/page*page) + 100 {
@@ -267,12 +274,7 @@ func usedPages(t testing.TB, file []byte) (used []int) {
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, PreLoadFreelist: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	err = db.View(func(tx *bolt.Tx) error {
+	inspect(t, path, func(tx *bolt.Tx) error {
 		for n := 2; n < len(file)/4096; n++ {
 			info, err := tx.Page(n)
 			if err != nil {
@@ -288,8 +290,8 @@ func usedPages(t testing.TB, file []byte) (used []int) {
 		}
 		return nil
 	})
-	if err != nil || len(used) < 5 {
-		t.Fatalf("%d pages, %v", len(used), err)
+	if len(used) < 5 {
+		t.Fatalf("%d pages", len(used))
 	}
 	return used
 }
@@ -301,11 +303,11 @@ func relabelled(t testing.TB, file []byte, schema int) []byte {
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := bolt.Open(path, 0o600, nil)
+	db, err := boltkv.Open(path, boltkv.Options{Buckets: buckets})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error { return putIdentity(tx, identity{format, schema, goldenAt}) })
+	err = db.Update(t.Context(), func(tx kv.Tx) error { return putIdentity(tx, identity{format, schema, goldenAt}) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -320,8 +322,9 @@ func relabelled(t testing.TB, file []byte, schema int) []byte {
 func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 	t.Parallel()
 	absent := func(k []byte) []byte { return append(k[:len(k):len(k)], 'x') }
-	for _, name := range [][]byte{bTimeline, bJourneys, bContents, bDue, bParked, bOwned, bUntold, bCallers, bUnnamed} {
+	for _, b := range []kv.Bucket{bTimeline, bJourneys, bContents, bDue, bParked, bOwned, bReasonsDue, bGenerations, bPrunedBefore, bCallers, bUnnamed} {
 		for _, missing := range []bool{true, false} {
+			name := buckets[b]
 			t.Run(fmt.Sprintf("%s, missing %v", name, missing), func(t *testing.T) {
 				t.Parallel()
 				s, err := Open(filepath.Join(t.TempDir(), "callpoint.db"), Options{})
@@ -332,24 +335,25 @@ func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 				fillGolden(t, s)
 				fillIndexes(t, s)
 				sound(t, s)
-				err = s.update(context.Background(), func(tx *txn) error {
-					k, v := tx.Bucket(name).Cursor().First()
+				err = s.update(context.Background(), func(tx kv.Tx) error {
+					k, v := kv.First(tx, kv.Range{Bucket: b})
 					if k == nil {
 						t.Fatalf("%s is empty: the test tests nothing", name)
 					}
 					if missing {
-						return tx.Bucket(name).Delete(k)
+						return tx.Delete(b, bytes.Clone(k))
 					}
 					k = absent(k)
-					if sealed(name) {
+					v = bytes.Clone(v)
+					if sealed(b) {
 						v = envelope(versionJSON, k, []byte("{}"))
 					}
-					return tx.Bucket(name).Put(k, v)
+					return tx.Put(b, k, v)
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if problems, err := s.Check(); err != nil || len(problems) != 1 || !strings.Contains(problems[0], string(name)) {
+				if problems, err := s.Check(); err != nil || len(problems) != 1 || !strings.Contains(problems[0], name) {
 					t.Errorf("found %q, %v", problems, err)
 				}
 			})
@@ -360,8 +364,9 @@ func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	err = s.update(context.Background(), func(tx *txn) error {
-		return tx.Bucket(bDirty).Put([]byte("x"), binary.BigEndian.AppendUint64(nil, 7))
+	err = s.update(context.Background(), func(tx kv.Tx) error {
+		g := generation(7)
+		return errors.Join(tx.Put(bDirty, []byte("x"), g), tx.Put(bGenerations, g, []byte("x")))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -374,13 +379,13 @@ func TestCheckFindsBothSidesOfEveryIndex(t *testing.T) {
 // fillIndexes adds a parked touchpoint, a journey record and a reason that waits.
 func fillIndexes(t testing.TB, s *Store) {
 	t.Helper()
-	err := s.update(context.Background(), func(tx *txn) error {
+	err := s.update(context.Background(), func(tx kv.Tx) error {
 		for _, x := range []Touchpoint{
 			{Key: "callpoint_s_1", Journey: "golden-a", State: Written, Content: []byte("{}")},
 			{Key: "callpoint_p", TaskID: "p", Journey: "golden-a", State: Parked, NextAttempt: goldenAt, Content: []byte("{}")},
 		} {
 			if x.TaskID == "" {
-				if err := tx.Bucket(bOwned).Put(prefixed(x.Journey, []byte(x.Key)), nil); err != nil {
+				if err := tx.Put(bOwned, prefixed(x.Journey, []byte(x.Key)), nil); err != nil {
 					return err
 				}
 			}
@@ -394,7 +399,9 @@ func fillIndexes(t testing.TB, s *Store) {
 				return err
 			}
 		}
-		return putReason(tx, "r", &Reason{TaskID: "r", Field: "F__c", Want: "matched", Next: goldenAt})
+		gone := []byte("gone")
+		return errors.Join(put(tx, bPruned, gone, pruned{Before: goldenAt}), tx.Put(bPrunedBefore, gone, timeKey(goldenAt)),
+			markDirty(tx, "golden-a"), putReason(tx, "r", &Reason{TaskID: "r", Field: "F__c", Want: "matched", Next: goldenAt}))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -4,22 +4,25 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"slices"
+	"errors"
+	"fmt"
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
-// Dirty gives up to limit journeys that must be resolved, after wakes that are due
-// by now have been turned into dirty marks.
-func (s *Store) Dirty(ctx context.Context, now time.Time, limit int) ([]Journey, error) {
+// NextDirty returns up to limit dirty journeys, the oldest mark first. Before, in a
+// transaction of its own, it marks the journeys whose wake is due by now.
+func (s *Store) NextDirty(ctx context.Context, now time.Time, limit int) ([]Journey, error) {
 	if err := s.wake(ctx, now); err != nil {
 		return nil, err
 	}
 	var all []Journey
-	err := s.view(func(tx *txn) error {
-		for _, mark := range oldestMarks(tx.Bucket(bDirty), limit) {
-			j, err := readJourney(tx, string(mark.journey))
+	err := s.view(func(tx kv.Tx) error {
+		all = nil
+		for _, journey := range tx.Scan(kv.Range{Bucket: bGenerations, Limit: limit}) {
+			j, err := readJourney(tx, string(journey))
 			if err != nil {
 				return err
 			}
@@ -30,112 +33,77 @@ func (s *Store) Dirty(ctx context.Context, now time.Time, limit int) ([]Journey,
 	return all, err
 }
 
-// A mark says that a journey is to be answered for, and since when in the order of marks.
-type mark struct{ journey, since []byte }
-
-// oldestMarks picks the oldest of some marks. Tasks that were read together have ids that
-// follow each other: what is stored of them shares pages, which are written once.
-func oldestMarks(b *bucket, limit int) []mark {
-	var some []mark
-	c := b.Cursor()
-	for k, v := c.First(); k != nil && len(some) < 20*limit; k, v = c.Next() {
-		some = append(some, mark{k, v})
-	}
-	slices.SortFunc(some, func(a, b mark) int { return bytes.Compare(a.since, b.since) })
-	return some[:min(limit, len(some))]
-}
-
-// wake turns the wakes that are due into dirty marks. It writes nothing where none is.
+// wake marks the journeys whose wake is due dirty. It writes nothing where there is none.
 func (s *Store) wake(ctx context.Context, now time.Time) error {
-	due, err := s.firstDue(bWake, now)
+	var due bool
+	err := s.view(func(tx kv.Tx) error {
+		k, _ := kv.First(tx, upTo(bWake, now))
+		due = k != nil
+		return nil
+	})
 	if err != nil || !due {
 		return err
 	}
-	return s.update(ctx, func(tx *txn) error {
-		return eachDue(tx.Bucket(bWake), now, func(journey []byte) error {
-			return markDirty(tx, string(journey))
-		})
-	})
-}
-
-func (s *Store) firstDue(bucket []byte, now time.Time) (due bool, err error) {
-	err = s.view(func(tx *txn) error {
-		k, _ := tx.Bucket(bucket).Cursor().First()
-		due = k != nil && !keyTime(k).After(now)
+	return s.update(ctx, func(tx kv.Tx) error {
+		var keys [][]byte
+		for k := range tx.Scan(upTo(bWake, now)) {
+			keys = append(keys, bytes.Clone(k))
+		}
+		for _, k := range keys {
+			if err := errors.Join(tx.Delete(bWake, k), markDirty(tx, string(k[8:]))); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
-	return due, err
 }
 
-// eachDue removes the entries up to now and calls fn with what follows their time.
-func eachDue(b *bucket, now time.Time, fn func(rest []byte) error) error {
-	var keys [][]byte
-	c := b.Cursor()
-	for k, _ := c.First(); k != nil && !keyTime(k).After(now); k, _ = c.Next() {
-		keys = append(keys, bytes.Clone(k))
-	}
-	for _, k := range keys {
-		if err := b.Delete(k); err != nil {
-			return err
-		}
-		if err := fn(k[8:]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// markPage is how many calls MarkAll reads in one transaction.
+const markPage = 1000
 
-// MarkAll marks every journey that has calls dirty, in short transactions, because
-// the rules changed, and then stores the fingerprint of the new rules.
+// MarkAll marks every journey that has calls dirty, because the rules changed, and stores
+// the fingerprint of the new rules in the last of several short transactions.
 func (s *Store) MarkAll(ctx context.Context, fingerprint string) (n int, err error) {
-	var last []byte
-	for done := false; !done; {
-		err := s.update(ctx, func(tx *txn) error {
-			c := tx.Bucket(bJourneys).Cursor()
-			k, _ := c.Seek(last)
-			for i := 0; i < 1000 && k != nil; i++ {
-				id, _ := afterSep(k)
-				if err := markDirty(tx, string(id)); err != nil {
-					return err
-				}
-				// The next journey: its calls lie between id 00 and id 01.
-				last = append(bytes.Clone(id), 1)
-				k, _ = c.Seek(last)
-				n++
+	update := func(fn func(kv.Tx) error) error { return s.update(ctx, fn) }
+	err = eachPage(update, func(tx kv.Tx, from []byte) (marked int, next []byte, err error) {
+		for k := range tx.Scan(kv.Range{Bucket: bJourneys, From: from, Heads: true, Limit: markPage}) {
+			id, _ := afterSep(k)
+			if err := markDirty(tx, string(id)); err != nil {
+				return 0, nil, err
 			}
-			if done = k == nil; done {
-				return put(tx.Bucket(bMeta), []byte("fingerprint"), fingerprint)
-			}
-			return nil
-		})
-		if err != nil {
-			return n, err
+			marked++
+			next = pastID(id)
 		}
-	}
-	return n, nil
+		if marked == markPage {
+			return marked, next, nil
+		}
+		return marked, nil, put(tx, bMeta, []byte("fingerprint"), fingerprint)
+	}, func(marked int) error {
+		n += marked
+		return nil
+	})
+	return n, err
 }
 
-// Fingerprint is that of the rules that every stored call was last mapped with.
+// Fingerprint returns that of the rules with which every stored call was last mapped.
 func (s *Store) Fingerprint() (f string, err error) {
 	_, err = s.State("fingerprint", &f)
 	return f, err
 }
 
-// MarkBeforeCollection marks the journeys of calls that were left out because they
-// lay before the first event, where an earlier event has since come.
+// MarkBeforeCollection marks the journeys of calls that were left out because they were
+// before the first event, where an earlier event has arrived since.
 func (s *Store) MarkBeforeCollection(ctx context.Context) error {
 	var until time.Time
 	if _, err := s.State("recheck", &until); err != nil || until.IsZero() {
 		return err
 	}
-	return s.update(ctx, func(tx *txn) error {
-		meta := tx.Bucket(bMeta)
+	return s.update(ctx, func(tx kv.Tx) error {
 		var earliest time.Time
-		if _, err := get(meta, []byte("earliest"), &earliest); err != nil {
+		if _, err := get(tx, bMeta, []byte("earliest"), &earliest); err != nil {
 			return err
 		}
-		c := tx.Bucket(bTimeline).Cursor()
-		for k, _ := c.Seek(timeKey(earliest)); k != nil && keyTime(k).Before(until); k, _ = c.Next() {
+		for k := range tx.Scan(kv.Range{Bucket: bTimeline, From: timeKey(earliest), To: ceilKey(until)}) {
 			call, ok, err := loadCall(tx, k[8:])
 			if err != nil {
 				return err
@@ -147,18 +115,38 @@ func (s *Store) MarkBeforeCollection(ctx context.Context) error {
 				return err
 			}
 		}
-		return put(meta, []byte("recheck"), time.Time{})
+		return put(tx, bMeta, []byte("recheck"), time.Time{})
 	})
 }
 
 // markDirty gives the journey a new generation: a resolution of an older one is dropped.
-func markDirty(tx *txn, journey string) error {
-	b := tx.Bucket(bDirty)
-	gen, err := b.NextSequence()
-	if err != nil {
+func markDirty(tx kv.Tx, journey string) error {
+	if err := clearDirty(tx, journey); err != nil {
 		return err
 	}
-	return b.Put([]byte(journey), generation(gen))
+	var last uint64
+	name := []byte("generation")
+	if _, err := get(tx, bMeta, name, &last); err != nil {
+		return err
+	}
+	g := generation(last + 1)
+	return errors.Join(put(tx, bMeta, name, last+1), tx.Put(bDirty, []byte(journey), g), tx.Put(bGenerations, g, []byte(journey)))
+}
+
+// clearDirty removes the mark of a journey, if it has one.
+func clearDirty(tx kv.Tx, journey string) error {
+	g := tx.Get(bDirty, []byte(journey))
+	if g == nil {
+		return nil
+	}
+	return errors.Join(tx.Delete(bGenerations, bytes.Clone(g)), tx.Delete(bDirty, []byte(journey)))
 }
 
 func generation(g uint64) []byte { return binary.BigEndian.AppendUint64(nil, g) }
+
+func readGeneration(b []byte) (uint64, error) {
+	if len(b) != 8 {
+		return 0, fmt.Errorf("%w: a generation has %d bytes", ErrDamaged, len(b))
+	}
+	return binary.BigEndian.Uint64(b), nil
+}

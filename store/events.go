@@ -1,17 +1,17 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
-// Add makes events and visits durable, all or none, and says how many of them it did not
-// add: those that stood there already, those of visitors that were forgotten, and those
-// from before what retention has dropped. Journeys with calls are marked dirty.
+// Add makes events and visits durable, all or none, and returns how many of them it did not
+// add: repeats, those of forgotten visitors, and those older than what retention has
+// dropped. Journeys with calls are marked dirty.
 func (s *Store) Add(ctx context.Context, events []mapping.Event, visits []mapping.Visit) (repeated int, err error) {
 	rows := make([]Row, 0, len(events)+len(visits))
 	for i := range events {
@@ -37,45 +37,36 @@ func (s *Store) AddRows(ctx context.Context, rows []Row) (repeated int, err erro
 	for i := range rows {
 		bytes += int64(rows[i].Size())
 	}
-	if err := s.room(bytes); err != nil {
-		return 0, err
-	}
 	sortRows(rows)
 	var a adder
-	err = s.enqueue(ctx, &write{bytes: bytes, fn: func(tx *txn) error {
-		a = adder{tx: tx}
-		if len(rows) >= denseRows {
-			tx.Bucket(bEvents).FillPercent, tx.Bucket(bVisits).FillPercent = denseFill, denseFill
-		}
+	err = s.db.Ingest(ctx, kv.Load{Rows: len(rows), Bytes: bytes}, func(tx kv.Tx) error {
+		a = adder{tx: tx, known: s.earliest.Load()}
 		for i := range rows {
 			if err := a.add(&rows[i]); err != nil {
 				return err
 			}
 		}
 		return a.finish()
-	}})
+	})
 	if err != nil {
 		return 0, err
+	}
+	if a.known != nil {
+		s.earliest.Store(a.known)
 	}
 	s.counts.forgotten.Add(uint64(a.forgotten))
 	s.counts.pruned.Add(uint64(a.pruned))
 	return len(rows) - a.added, nil
 }
 
-// A batch of denseRows or more comes from an import, whose rows lie close together: pages
-// that are split are left fuller than for rows that come one by one.
-const (
-	denseRows = 2000
-	denseFill = 0.75
-)
-
-// adder carries what one transaction of Add learns.
+// An adder is one transaction of Add.
 type adder struct {
-	tx                       *txn
+	tx                       kv.Tx
+	known                    *time.Time // a value of meta "earliest"; nil: not known
 	earliest                 time.Time
 	added, forgotten, pruned int
 
-	// Of the visitor that was looked up last; rows come sorted.
+	// These are of the visitor that was looked up last; rows are sorted by visitor.
 	visitor   string
 	isGone    bool      // forgotten
 	oldest    time.Time // what is older was dropped by retention
@@ -83,9 +74,9 @@ type adder struct {
 	marked    bool
 }
 
-// add stores one row, unless it, or a later version of it, stands there.
+// add stores one row, unless the store has it, or a later version of it.
 func (a *adder) add(r *Row) error {
-	if err := a.look(r.Visitor()); err != nil {
+	if err := a.lookUp(r.Visitor()); err != nil {
 		return err
 	}
 	switch {
@@ -100,13 +91,12 @@ func (a *adder) add(r *Row) error {
 	if a.earliest.IsZero() || r.at.Before(a.earliest) {
 		a.earliest = r.at
 	}
-	b := a.tx.Bucket(r.bucket())
-	if old := b.Get(r.key); old != nil {
+	if old := a.tx.Get(r.bucket(), r.key); old != nil {
 		if later, err := r.replaces(old); err != nil || !later {
 			return err
 		}
 	}
-	if err := b.Put(r.key, r.value); err != nil {
+	if err := a.tx.Put(r.bucket(), r.key, r.value); err != nil {
 		return err
 	}
 	a.added++
@@ -120,8 +110,8 @@ func (a *adder) add(r *Row) error {
 	return markDirty(a.tx, a.visitor)
 }
 
-// look learns what holds for all rows of a visitor.
-func (a *adder) look(id []byte) error {
+// lookUp reads what applies to all rows of a visitor.
+func (a *adder) lookUp(id []byte) error {
 	if a.isVisitor && a.visitor == string(id) {
 		return nil
 	}
@@ -130,22 +120,22 @@ func (a *adder) look(id []byte) error {
 	if err != nil {
 		return err
 	}
-	var p pruned
-	if _, err := get(a.tx.Bucket(bPruned), []byte(visitor), &p); err != nil {
-		return err
+	var oldest time.Time
+	if before := a.tx.Get(bPrunedBefore, id); len(before) == 8 {
+		oldest = keyTime(before)
 	}
-	a.visitor, a.isVisitor, a.isGone, a.oldest, a.marked = visitor, true, gone, p.Before, false
+	a.visitor, a.isVisitor, a.isGone, a.oldest, a.marked = visitor, true, gone, oldest, false
 	return nil
 }
 
-// replaces reports whether the row takes the place of one of the same key: an event never
-// does, of a visit the later version.
-func (r *Row) replaces(stands []byte) (bool, error) {
+// replaces reports whether the row replaces the stored value of its key: an event never
+// does, a visit does if it is a later version.
+func (r *Row) replaces(stored []byte) (bool, error) {
 	if r.kind == rowEvent {
 		return false, nil
 	}
 	var v, old mapping.Visit
-	if err := errors.Join(open(r.key, r.value, &v), open(r.key, stands, &old)); err != nil {
+	if err := errors.Join(open(r.key, r.value, &v), open(r.key, stored, &old)); err != nil {
 		return false, err
 	}
 	return newer(&v, &old), nil
@@ -159,65 +149,41 @@ func newer(v, old *mapping.Visit) bool {
 	return v.PageViews > old.PageViews
 }
 
-// finish moves the earliest event time, and notes up to when calls that lay before
-// it must be looked at again.
+// finish stores an earlier time of the earliest event.
 func (a *adder) finish() error {
-	if a.earliest.IsZero() || !a.tx.earliest.IsZero() && !a.earliest.Before(a.tx.earliest) {
+	if a.earliest.IsZero() || a.known != nil && !a.earliest.Before(*a.known) {
 		return nil
 	}
-	meta := a.tx.Bucket(bMeta)
+	known, err := setEarliest(a.tx, a.earliest)
+	a.known = &known
+	return err
+}
+
+// setEarliest makes at the time of the earliest event if it is earlier than the stored one,
+// and then records up to when calls that were before the first event must be resolved
+// again. It returns the time that is stored now.
+func setEarliest(tx kv.Tx, at time.Time) (stored time.Time, err error) {
 	var was, recheck time.Time
-	ok, err := get(meta, []byte("earliest"), &was)
-	if err != nil {
-		return err
+	ok, err := get(tx, bMeta, []byte("earliest"), &was)
+	if err != nil || ok && !at.Before(was) {
+		return was, err
 	}
-	if ok && !a.earliest.Before(was) {
-		a.tx.earliest = was
-		return nil
-	}
-	a.tx.earliest = a.earliest
 	if !ok {
 		was = lastKeyTime
 	}
-	if err := put(meta, []byte("earliest"), a.earliest); err != nil {
-		return err
+	if err := put(tx, bMeta, []byte("earliest"), at); err != nil {
+		return at, err
 	}
-	// The mark of an earlier move reaches further: it stays.
-	if _, err := get(meta, []byte("recheck"), &recheck); err != nil || !recheck.IsZero() {
-		return err
+	// The bound that an earlier move left is later: it stays.
+	if _, err := get(tx, bMeta, []byte("recheck"), &recheck); err != nil || !recheck.IsZero() {
+		return at, err
 	}
-	return put(meta, []byte("recheck"), was)
+	return at, put(tx, bMeta, []byte("recheck"), was)
 }
 
-func hasCalls(tx *txn, journey string) bool {
-	return hasPrefix(tx, bJourneys, prefixed(journey))
-}
+func hasCalls(tx kv.Tx, journey string) bool { return hasAny(tx, under(bJourneys, journey)) }
 
-func hasPrefix(tx *txn, bucket, prefix []byte) bool {
-	k, _ := tx.Bucket(bucket).Cursor().Seek(prefix)
-	return bytes.HasPrefix(k, prefix)
-}
-
-// scan calls fn for the keys with a prefix, until it returns false.
-func scan(b *bucket, prefix []byte, fn func(k, v []byte) (bool, error)) error {
-	c := b.Cursor()
-	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		if more, err := fn(k, v); err != nil || !more {
-			return err
-		}
-	}
-	return nil
-}
-
-// values reads every value under a prefix.
-func values[T any](b *bucket, prefix []byte) (all []T, err error) {
-	err = scan(b, prefix, func(k, v []byte) (bool, error) {
-		var t T
-		if err := open(k, v, &t); err != nil {
-			return false, err
-		}
-		all = append(all, t)
-		return true, nil
-	})
-	return all, err
+func hasAny(tx kv.Tx, r kv.Range) bool {
+	k, _ := kv.First(tx, r)
+	return k != nil
 }

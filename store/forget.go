@@ -3,18 +3,19 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"maps"
 	"strings"
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
 const forgottenDetail = "The visitor was erased (callpoint forget): the call counts as one without a BizibleId."
 
-// Erased says what Forget found of a visitor, and which backups may still hold it.
+// An Erased counts what Forget found of a visitor, and lists the backups that may still
+// hold it.
 type Erased struct {
 	Events      int          `json:"events"`
 	Visits      int          `json:"visits"`
@@ -24,19 +25,18 @@ type Erased struct {
 }
 
 // Forget erases a visitor: events, visits, the id and the session in its calls, the
-// values of its touchpoints. What stands in Salesforce stays there, and is not touched
-// again. A salted hash keeps the visitor out from now on. Then the file is compacted, so
-// that no byte of it is left. If that fails the error says so; that, and what a kill cut
-// off, is done by the next compaction.
+// values of its touchpoints. Records in Salesforce stay there, and are not changed
+// again. A salted hash keeps the visitor out from now on. Then, in further transactions,
+// touchpoints of other calls are searched for the visitor, and the file is compacted, so
+// that no byte of the visitor is left. If that fails or is interrupted, the next compaction
+// completes it.
 func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Erased, err error) {
 	if visitor == "" || visitor[0] == 1 {
 		return e, errors.New("no visitor")
 	}
-	salt := make([]byte, 32)
-	_, _ = rand.Read(salt) // it never fails
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		e = Erased{}
-		return forget(tx, visitor, salt, now, &e)
+		return forget(tx, visitor, now, &e)
 	})
 	if err != nil {
 		return e, err
@@ -44,32 +44,22 @@ func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Er
 	if e.Backups, err = s.Backups(); err != nil {
 		return e, err
 	}
-	s.copying.Lock()
-	defer s.copying.Unlock()
-	mark, strays, err := s.eraseStrays(ctx)
-	if err != nil {
-		return e, err
-	}
+	s.tidy.Lock()
+	defer s.tidy.Unlock()
+	_, _, strays, err := s.compact(ctx)
 	e.Touchpoints += strays
-	_, _, err = s.compact(ctx, mark)
 	return e, err
 }
 
-func forget(tx *txn, visitor string, salt []byte, now time.Time, e *Erased) error {
-	meta := tx.Bucket(bMeta)
-	var known []byte
-	if ok, err := get(meta, []byte("salt"), &known); err != nil {
-		return err
-	} else if !ok {
-		if err := put(meta, []byte("salt"), salt); err != nil {
-			return err
-		}
-		known = salt
-	}
-	if err := put(tx.Bucket(bForgotten), digest(known, visitor), tombstone{now.UTC()}); err != nil {
+func forget(tx kv.Tx, visitor string, now time.Time, e *Erased) error {
+	var salt []byte
+	if _, err := get(tx, bMeta, []byte("salt"), &salt); err != nil {
 		return err
 	}
-	if err := put(meta, []byte("erased"), now.UTC()); err != nil {
+	if err := put(tx, bForgotten, digest(salt, visitor), tombstone{now.UTC()}); err != nil {
+		return err
+	}
+	if err := put(tx, bMeta, []byte("erased"), now.UTC()); err != nil {
 		return err
 	}
 	j, err := readJourney(tx, visitor)
@@ -77,17 +67,15 @@ func forget(tx *txn, visitor string, salt []byte, now time.Time, e *Erased) erro
 		return err
 	}
 	e.Events, e.Visits, e.Calls = len(j.Events), len(j.Visits), len(j.Calls)
-	for _, b := range [][]byte{bEvents, bVisits, bJourneys, bOwned} {
-		if err := deletePrefix(tx.Bucket(b), prefixed(visitor)); err != nil {
+	for _, b := range []kv.Bucket{bEvents, bVisits, bJourneys, bOwned} {
+		if err := deleteAll(tx, under(b, visitor), nil); err != nil {
 			return err
 		}
 	}
-	for _, b := range [][]byte{bDirty, bPruned} {
-		if err := tx.Bucket(b).Delete([]byte(visitor)); err != nil {
-			return err
-		}
-	}
-	if err := deleteWakes(tx, visitor); err != nil {
+	wakes := func(k []byte) bool { return string(k[8:]) == visitor }
+	err = errors.Join(clearDirty(tx, visitor), tx.Delete(bPruned, []byte(visitor)), tx.Delete(bPrunedBefore, []byte(visitor)),
+		deleteAll(tx, kv.Range{Bucket: bWake}, wakes))
+	if err != nil {
 		return err
 	}
 	for i := range j.Calls {
@@ -105,10 +93,10 @@ func forget(tx *txn, visitor string, salt []byte, now time.Time, e *Erased) erro
 }
 
 // eraseCall keeps the Task, without the visitor.
-func eraseCall(tx *txn, c *Call, visitor string) error {
+func eraseCall(tx kv.Tx, c *Call, visitor string) error {
 	c.erase()
 	id := []byte(c.TaskID)
-	if err := tx.Bucket(bJourneys).Put(prefixed(JourneyKey("", c.TaskID), id), nil); err != nil {
+	if err := tx.Put(bJourneys, prefixed(JourneyKey("", c.TaskID), id), nil); err != nil {
 		return err
 	}
 	return storeCall(tx, c)
@@ -116,7 +104,7 @@ func eraseCall(tx *txn, c *Call, visitor string) error {
 
 // erase takes the visitor out of a call.
 func (c *Call) erase() {
-	c.Fields = maps.Clone(c.Fields) // the caller's stays as it was read
+	c.Fields = maps.Clone(c.Fields) // the caller's map stays as it was read
 	scrub(c.Fields, c.Visitor)
 	reason := mapping.NoBizibleID
 	if c.Deleted {
@@ -126,11 +114,11 @@ func (c *Call) erase() {
 	c.Resolution = mapping.Resolution{TaskID: c.TaskID, Reason: reason, Detail: forgottenDetail}
 }
 
-// minFind is the length from which an id is looked for within texts, too: a shorter one
-// would be found in any.
+// minFind is the length from which an id is searched for within texts, too: a shorter one
+// would be found in many.
 const minFind = 8
 
-// scrub empties every text of a Task that names the visitor, whatever field it stands in.
+// scrub empties every text of a Task that contains the visitor's id.
 func scrub(fields map[string]any, visitor string) {
 	for name, v := range fields {
 		switch v := v.(type) {
@@ -145,8 +133,8 @@ func scrub(fields map[string]any, visitor string) {
 	}
 }
 
-// freeze keeps of a touchpoint that a record stands, and drops one that was never sent.
-func freeze(tx *txn, t Touchpoint) error {
+// freeze keeps of a touchpoint only that a record exists, and drops one that was never sent.
+func freeze(tx kv.Tx, t Touchpoint) error {
 	if err := dropTouchpoint(tx, &t); err != nil || !t.MayStand() {
 		return err
 	}
@@ -156,16 +144,16 @@ func freeze(tx *txn, t Touchpoint) error {
 	}
 	if t.TaskID == "" {
 		kept.Journey = JourneyKey("", t.Key)
-		if err := tx.Bucket(bOwned).Put(prefixed(kept.Journey, []byte(t.Key)), nil); err != nil {
+		if err := tx.Put(bOwned, prefixed(kept.Journey, []byte(t.Key)), nil); err != nil {
 			return err
 		}
 	}
 	return storeTouchpoint(tx, &kept)
 }
 
-// freezeCall freezes the touchpoint of a call that came to name a forgotten visitor: nothing
-// resolves it anew. A deletion that is due stays due.
-func freezeCall(tx *txn, taskID string) error {
+// freezeCall freezes the touchpoint of a call that now names a forgotten visitor: nothing
+// resolves it again. A deletion that is due stays due.
+func freezeCall(tx kv.Tx, taskID string) error {
 	t, ok, err := loadTouchpoint(tx, []byte(CallKey(taskID)))
 	if err != nil || !ok || t.Frozen || t.Delete {
 		return err
@@ -173,13 +161,13 @@ func freezeCall(tx *txn, taskID string) error {
 	return freeze(tx, t)
 }
 
-// eraseStrays erases forgotten visitors from touchpoints whose Task has come to name
-// somebody else: they say what they said until they are resolved anew, or deleted. No more
-// of them can come up by now. It looks at every touchpoint, as compaction does, unless
-// there was no erasure since the last one; mark is what that sees to.
-func (s *Store) eraseStrays(ctx context.Context) (mark time.Time, n int, err error) {
-	if mark, err = s.erased(); err != nil || mark.IsZero() {
-		return mark, 0, err
+// eraseStrays erases forgotten visitors from touchpoints whose Task now names another
+// visitor and that have not been resolved since. No new ones can appear, because the
+// visitor is blocked. It scans all touchpoints, so it runs only after an erasure; erasedAt
+// is that erasure's time.
+func (s *Store) eraseStrays(ctx context.Context) (erasedAt time.Time, n int, err error) {
+	if erasedAt, err = s.erased(); err != nil || erasedAt.IsZero() {
+		return erasedAt, 0, err
 	}
 	var keys []string
 	err = s.EachTouchpoint(func(t Touchpoint) error {
@@ -190,9 +178,9 @@ func (s *Store) eraseStrays(ctx context.Context) (mark time.Time, n int, err err
 		return err
 	})
 	if err != nil || len(keys) == 0 {
-		return mark, 0, err
+		return erasedAt, 0, err
 	}
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		n = 0
 		for _, key := range keys {
 			t, _, err := loadTouchpoint(tx, []byte(key))
@@ -202,7 +190,7 @@ func (s *Store) eraseStrays(ctx context.Context) (mark time.Time, n int, err err
 			if gone, err := isForgotten(tx, t.Journey); err != nil {
 				return err
 			} else if !gone {
-				continue // resolved anew, or deleted, in between
+				continue // it was resolved again, or deleted, meanwhile
 			}
 			if err := eraseStray(tx, &t); err != nil {
 				return err
@@ -211,12 +199,12 @@ func (s *Store) eraseStrays(ctx context.Context) (mark time.Time, n int, err err
 		}
 		return nil
 	})
-	return mark, n, err
+	return erasedAt, n, err
 }
 
-// eraseStray leaves nothing of a touchpoint to send. One that is to be deleted still is.
-func eraseStray(tx *txn, old *Touchpoint) error {
-	// Where the other one was forgotten, too, nothing is resolved anew.
+// eraseStray removes the content of a touchpoint. One that is to be deleted still is.
+func eraseStray(tx kv.Tx, old *Touchpoint) error {
+	// If the other visitor was forgotten, too, the call is not resolved again.
 	if c, _, err := loadCall(tx, []byte(old.TaskID)); err != nil || c.Forgotten || !old.MayStand() {
 		return errors.Join(err, freeze(tx, *old))
 	}
@@ -229,31 +217,17 @@ func eraseStray(tx *txn, old *Touchpoint) error {
 	return schedule(tx, old, &t)
 }
 
-func deletePrefix(b *bucket, prefix []byte) error {
+// deleteAll deletes the keys of a range that match; nil matches all.
+func deleteAll(tx kv.Tx, r kv.Range, match func(k []byte) bool) error {
 	var keys [][]byte
-	err := scan(b, prefix, func(k, _ []byte) (bool, error) {
-		keys = append(keys, bytes.Clone(k))
-		return true, nil
-	})
-	for _, k := range keys {
-		if err == nil {
-			err = b.Delete(k)
-		}
-	}
-	return err
-}
-
-func deleteWakes(tx *txn, journey string) error {
-	b := tx.Bucket(bWake)
-	var keys [][]byte
-	c := b.Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		if string(k[8:]) == journey {
+	r.Keys = true
+	for k := range tx.Scan(r) {
+		if match == nil || match(k) {
 			keys = append(keys, bytes.Clone(k))
 		}
 	}
 	for _, k := range keys {
-		if err := b.Delete(k); err != nil {
+		if err := tx.Delete(r.Bucket, k); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
 // An erasure that a kill cuts off after its first transaction, while a touchpoint of a call
@@ -20,7 +21,7 @@ func TestCompactEndsAnErasureThatWasCutOff(t *testing.T) {
 	d.send()
 	d.must2(d.s.ApplyTasks(t.Context(), []Call{{Call: mapping.Call{TaskID: deskTask, Visitor: "b", At: goldenAt}, Hash: "2"}}, Cursor{}))
 	var e Erased
-	d.must(d.s.update(t.Context(), func(tx *txn) error { return forget(tx, "a", []byte("salt"), d.now, &e) }))
+	d.must(d.s.update(t.Context(), func(tx kv.Tx) error { return forget(tx, "a", d.now, &e) }))
 	killed, err := os.ReadFile(d.s.Path())
 	d.must(err)
 	if !bytes.Contains(killed, []byte(trace)) {

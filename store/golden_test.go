@@ -62,7 +62,7 @@ func fillGolden(t testing.TB, s *Store) {
 // resolveGolden answers for all that is dirty, each time the same.
 func resolveGolden(t testing.TB, s *Store) {
 	t.Helper()
-	dirty, err := s.Dirty(t.Context(), goldenAt, 10)
+	dirty, err := s.NextDirty(t.Context(), goldenAt, 10)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,10 @@
 package store
 
 import (
-	"encoding/binary"
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
 // A Journey is everything stored of one visitor, or of one call without a visitor.
@@ -17,7 +17,7 @@ type Journey struct {
 	Calls       []Call
 	Touchpoints map[string]Touchpoint // by external id: of its calls, and its own
 
-	// What retention left of the visitor: see mapping.Journey.
+	// The summary of what retention dropped: see mapping.Journey.
 	PrunedBefore   time.Time
 	PrunedSessions int
 	PrunedForm     time.Time
@@ -26,7 +26,7 @@ type Journey struct {
 
 // Journey reads one journey. An unknown one is empty.
 func (s *Store) Journey(key string) (j Journey, err error) {
-	err = s.view(func(tx *txn) error {
+	err = s.view(func(tx kv.Tx) error {
 		if j, err = readJourney(tx, key); err != nil {
 			return err
 		}
@@ -42,45 +42,52 @@ func (s *Store) Journey(key string) (j Journey, err error) {
 }
 
 // readJourney leaves the contents of touchpoints out: resolving needs none.
-func readJourney(tx *txn, key string) (Journey, error) {
+func readJourney(tx kv.Tx, key string) (Journey, error) {
 	j := Journey{Key: key, Touchpoints: map[string]Touchpoint{}}
 	if key != "" && key[0] != 1 {
 		j.Visitor = key
 	}
-	if v := tx.Bucket(bDirty).Get([]byte(key)); v != nil {
-		j.Generation = binary.BigEndian.Uint64(v)
+	var err error
+	if v := tx.Get(bDirty, []byte(key)); v != nil {
+		if j.Generation, err = readGeneration(v); err != nil {
+			return j, err
+		}
 	}
 	var p pruned
-	if _, err := get(tx.Bucket(bPruned), []byte(key), &p); err != nil {
+	if _, err := get(tx, bPruned, []byte(key), &p); err != nil {
 		return j, err
 	}
 	j.PrunedBefore, j.PrunedSessions, j.PrunedForm, j.PrunedLast = p.Before, p.Sessions, p.Form, p.Last
-	var err error
-	if j.Events, err = values[mapping.Event](tx.Bucket(bEvents), prefixed(key)); err != nil {
+	if j.Events, err = values[mapping.Event](tx, under(bEvents, key)); err != nil {
 		return j, err
 	}
-	if j.Visits, err = values[mapping.Visit](tx.Bucket(bVisits), prefixed(key)); err != nil {
+	if j.Visits, err = values[mapping.Visit](tx, under(bVisits, key)); err != nil {
 		return j, err
 	}
-	err = scan(tx.Bucket(bJourneys), prefixed(key), func(k, _ []byte) (bool, error) {
+	for k := range tx.Scan(under(bJourneys, key)) {
 		_, id := afterSep(k)
 		c, ok, err := loadCall(tx, id)
-		if err != nil || !ok {
-			return ok, err
+		if err != nil {
+			return j, err
+		}
+		if !ok {
+			break
 		}
 		j.Calls = append(j.Calls, c)
-		return true, j.add(tx, []byte(CallKey(c.TaskID)))
-	})
-	if err != nil {
-		return j, err
+		if err := j.add(tx, []byte(CallKey(c.TaskID))); err != nil {
+			return j, err
+		}
 	}
-	return j, scan(tx.Bucket(bOwned), prefixed(key), func(k, _ []byte) (bool, error) {
+	for k := range tx.Scan(under(bOwned, key)) {
 		_, id := afterSep(k)
-		return true, j.add(tx, id)
-	})
+		if err := j.add(tx, id); err != nil {
+			return j, err
+		}
+	}
+	return j, nil
 }
 
-func (j *Journey) add(tx *txn, key []byte) error {
+func (j *Journey) add(tx kv.Tx, key []byte) error {
 	t, ok, err := loadTouchpoint(tx, key)
 	if ok && err == nil {
 		j.Touchpoints[t.Key] = t

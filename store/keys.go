@@ -4,53 +4,72 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
-// The buckets. doc.go draws their keys.
-var (
-	bMeta        = []byte("meta")
-	bEvents      = []byte("events")
-	bVisits      = []byte("visits")
-	bCalls       = []byte("calls")
-	bTimeline    = []byte("timeline")
-	bJourneys    = []byte("journeys")
-	bDirty       = []byte("dirty")
-	bWake        = []byte("wake")
-	bTouchpoints = []byte("touchpoints")
-	bContents    = []byte("contents")
-	bSending     = []byte("sending")
-	bOwned       = []byte("owned")
-	bDue         = []byte("due")
-	bParked      = []byte("parked")
-	bPersons     = []byte("persons")
-	bPruned      = []byte("pruned")
-	bForgotten   = []byte("forgotten")
-	bReasons     = []byte("reasons")
-	bUntold      = []byte("untold")
-	bCallers     = []byte("callers")
-	bUnnamed     = []byte("unnamed")
-	bConversions = []byte("conversions")
-	bUnasked     = []byte("unasked")
-	bPersonless  = []byte("personless")
-	bUnplaced    = []byte("unplaced")
-
-	buckets = [][]byte{bMeta, bEvents, bVisits, bCalls, bTimeline, bJourneys, bDirty, bWake,
-		bTouchpoints, bContents, bSending, bOwned, bDue, bParked, bPersons, bPruned, bForgotten,
-		bReasons, bUntold, bCallers, bUnnamed, bConversions, bUnasked, bPersonless, bUnplaced}
+// The buckets. doc.go describes their keys. A bucket keeps its number for good.
+const (
+	bMeta kv.Bucket = iota
+	bEvents
+	bVisits
+	bCalls
+	bTimeline
+	bJourneys
+	bDirty
+	bWake
+	bTouchpoints
+	bContents
+	bSending
+	bOwned
+	bDue
+	bParked
+	bPersons
+	bPruned
+	bForgotten
+	bReasons
+	bReasonsDue
+	bGenerations
+	bPrunedBefore
+	bCallers
+	bUnnamed
+	bConversions
+	bUnasked
+	bPersonless
+	bUnplaced
 )
 
-// sealed says whether the values of a bucket are envelopes: all but those of indexes.
-func sealed(bucket []byte) bool {
-	switch string(bucket) {
-	case "meta", "events", "visits", "calls", "touchpoints", "contents", "persons", "pruned", "forgotten", "reasons", "conversions":
+// buckets are the names of the buckets, by number.
+var buckets = []string{
+	bMeta: "meta", bEvents: "events", bVisits: "visits", bCalls: "calls", bTimeline: "timeline", bJourneys: "journeys",
+	bDirty: "dirty", bWake: "wake", bTouchpoints: "touchpoints", bContents: "contents", bSending: "sending",
+	bOwned: "owned", bDue: "due", bParked: "parked", bPersons: "persons", bPruned: "pruned", bForgotten: "forgotten",
+	bReasons: "reasons", bReasonsDue: "reasons_due", bGenerations: "generations", bPrunedBefore: "pruned_before",
+	bCallers: "callers", bUnnamed: "unnamed", bConversions: "conversions", bUnasked: "unasked", bPersonless: "personless",
+	bUnplaced: "unplaced",
+}
+
+// sealed reports whether the values of a bucket are envelopes: all but those of indexes.
+func sealed(b kv.Bucket) bool {
+	switch b {
+	case bMeta, bEvents, bVisits, bCalls, bTouchpoints, bContents, bPersons, bPruned, bForgotten, bReasons, bConversions:
 		return true
 	}
 	return false
 }
 
-// JourneyKey names what is resolved together: a visitor, or one call without one.
+// verifyRow verifies the checksum of a row whose value is an envelope.
+func verifyRow(b kv.Bucket, key, value []byte) error {
+	if !sealed(b) {
+		return nil
+	}
+	_, err := verify(key, value)
+	return err
+}
+
+// JourneyKey returns the key of what is resolved together: a visitor, or one call without one.
 func JourneyKey(visitor, taskID string) string {
 	if visitor != "" {
 		return visitor
@@ -71,6 +90,15 @@ func prefixed(id string, rest ...[]byte) []byte {
 	return k
 }
 
+// under returns the range of the keys of an id.
+func under(b kv.Bucket, id string) kv.Range { return kv.Prefix(b, prefixed(id)) }
+
+// pastID returns the lowest key that follows those of an id, which lie between id 00 and id 01.
+func pastID(id []byte) []byte { return append(bytes.Clone(id), 1) }
+
+// pastKey returns the lowest key that follows k.
+func pastKey(k []byte) []byte { return append(bytes.Clone(k), 0) }
+
 // eventKey is the same for a repeat: kind, visitor, time, sequence and URL.
 func eventKey(e mapping.Event) []byte {
 	text := append(append(make([]byte, 0, 512), e.Kind...), 0)
@@ -79,8 +107,18 @@ func eventKey(e mapping.Event) []byte {
 	return prefixed(e.Visitor, timeKey(e.At), sum[:8])
 }
 
-// afterSep gives what follows the separator of a prefixed key.
+// afterSep splits a prefixed key at its separator.
 func afterSep(k []byte) (id, rest []byte) {
 	id, rest, _ = bytes.Cut(k, []byte{0})
 	return id, rest
+}
+
+// upTo returns the range of an index by time that ends with the entries of now.
+func upTo(b kv.Bucket, now time.Time) kv.Range {
+	return kv.Range{Bucket: b, To: timeKey(now.Add(time.Millisecond))}
+}
+
+// later returns the range of an index by time that begins after now.
+func later(b kv.Bucket, now time.Time) kv.Range {
+	return kv.Range{Bucket: b, From: timeKey(now.Add(time.Millisecond))}
 }

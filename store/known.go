@@ -1,16 +1,17 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+
+	"callpoint/store/kv"
 )
 
-// Known gives those of the Task ids that are stored as calls.
-func (s *Store) Known(taskIDs []string) (known []string, err error) {
-	err = s.view(func(tx *txn) error {
+// FilterStored returns those of the Task ids that are stored as calls.
+func (s *Store) FilterStored(taskIDs []string) (known []string, err error) {
+	err = s.view(func(tx kv.Tx) error {
 		for _, id := range taskIDs {
-			if tx.Bucket(bCalls).Get([]byte(id)) != nil {
+			if tx.Get(bCalls, []byte(id)) != nil {
 				known = append(known, id)
 			}
 		}
@@ -19,46 +20,37 @@ func (s *Store) Known(taskIDs []string) (known []string, err error) {
 	return known, err
 }
 
-// EachTaskID visits the ids of all calls whose Task is not known to be deleted, some at
-// a time, in short transactions.
+// EachTaskID calls fn with the ids of all calls whose Task is not known to be deleted, a
+// page of them at a time. It reads each page in a transaction.
 func (s *Store) EachTaskID(fn func(ids []string) error) error {
-	const atOnce = 2500
-	var from []byte
-	for done := false; !done; {
-		var ids []string
-		err := s.view(func(tx *txn) error {
-			c := tx.Bucket(bCalls).Cursor()
-			k, v := c.Seek(from)
-			for ; k != nil && len(ids) < atOnce; k, v = c.Next() {
-				call, err := openCall(k, v)
-				if err != nil {
-					return err
-				}
-				if !call.Deleted {
-					ids = append(ids, string(k))
-				}
-				from = append(bytes.Clone(k), 0)
+	const pageSize = 2500
+	return eachPage(s.view, func(tx kv.Tx, from []byte) (ids []string, next []byte, err error) {
+		n := 0
+		for k, v := range tx.Scan(kv.Range{Bucket: bCalls, From: from, Limit: pageSize}) {
+			call, err := openCall(k, v)
+			if err != nil {
+				return nil, nil, err
 			}
-			done = k == nil
-			return nil
-		})
-		if err != nil {
-			return err
+			if !call.Deleted {
+				ids = append(ids, string(k))
+			}
+			if n++; n == pageSize {
+				next = pastKey(k)
+			}
 		}
+		return ids, next, nil
+	}, func(ids []string) error {
 		if len(ids) == 0 {
-			continue
+			return nil
 		}
-		if err := fn(ids); err != nil {
-			return err
-		}
-	}
-	return nil
+		return fn(ids)
+	})
 }
 
-// ApplyCalls stores Tasks that were read by their ids, as ApplyTasks does, and leaves
-// the cursor alone.
+// ApplyCalls stores Tasks that were read by their ids, as ApplyTasks does, without moving
+// the cursor.
 func (s *Store) ApplyCalls(ctx context.Context, read []Call) (changed int, err error) {
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = 0
 		for i := range read {
 			ok, err := applyTask(tx, &read[i])
@@ -74,9 +66,9 @@ func (s *Store) ApplyCalls(ctx context.Context, read []Call) (changed int, err e
 	return changed, err
 }
 
-// Differ counts those of the Tasks that ApplyCalls would change.
-func (s *Store) Differ(read []Call) (n int, err error) {
-	err = s.view(func(tx *txn) error {
+// CountChanged returns how many of the Tasks ApplyCalls would change.
+func (s *Store) CountChanged(read []Call) (n int, err error) {
+	err = s.view(func(tx kv.Tx) error {
 		for _, c := range read {
 			old, ok, err := loadCall(tx, []byte(c.TaskID))
 			if err != nil {
@@ -91,9 +83,9 @@ func (s *Store) Differ(read []Call) (n int, err error) {
 	return n, err
 }
 
-// MarkDeleted notes that the org holds these Tasks no more, not even in its recycle bin.
+// MarkDeleted records that the org no longer has these Tasks, not even in its recycle bin.
 func (s *Store) MarkDeleted(ctx context.Context, taskIDs []string) (changed int, err error) {
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = 0
 		for _, id := range taskIDs {
 			c, ok, err := loadCall(tx, []byte(id))

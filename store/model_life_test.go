@@ -42,7 +42,7 @@ func (m *model) life(ctx context.Context) {
 func (m *model) elsewhere() string {
 	m.lives++
 	path := filepath.Join(filepath.Dir(m.path), fmt.Sprintf("%d.db", m.lives))
-	m.must(os.WriteFile(compacting(path), []byte("half a copy"), 0o600))
+	m.must(os.WriteFile(path+".compact", []byte("half a copy"), 0o600))
 	return path
 }
 
@@ -51,7 +51,7 @@ func (m *model) goOnWith(path string) {
 	m.must(os.Remove(m.path))
 	m.path = path
 	m.open()
-	if _, err := os.Stat(compacting(path)); err == nil {
+	if _, err := os.Stat(path + ".compact"); err == nil {
 		m.t.Fatal("half a copy was left behind")
 	}
 }
@@ -75,7 +75,7 @@ func (m *model) settle(ctx context.Context) {
 	m.now = m.now.Add(24 * time.Hour)
 	m.resolve(ctx)
 	m.resolve(ctx)
-	_, err := m.s.ReleaseParked(ctx, m.now, nil)
+	_, err := m.s.MakeParkedDue(ctx, m.now, nil)
 	m.must(err)
 	due, err := m.s.Due(m.now, 1000)
 	m.must(err)

@@ -95,7 +95,7 @@ func (m *model) run() {
 		case 7:
 			m.send(ctx)
 		case 8:
-			_, err := m.s.ReleaseParked(ctx, m.now.Add(time.Duration(m.pick(2))*time.Hour), nil)
+			_, err := m.s.MakeParkedDue(ctx, m.now.Add(time.Duration(m.pick(2))*time.Hour), nil)
 			m.must(err)
 		case 9:
 			m.life(ctx)
@@ -189,7 +189,7 @@ func (m *model) applyTask(ctx context.Context) {
 // visitor is matched and has one touchpoint, which says how many events there are. A
 // call without a visitor has none, unless one stands.
 func (m *model) resolve(ctx context.Context) {
-	dirty, err := m.s.Dirty(ctx, m.now, 100)
+	dirty, err := m.s.NextDirty(ctx, m.now, 100)
 	m.must(err)
 	late := m.pick(4) == 0 && len(dirty) > 0
 	if late {
@@ -216,7 +216,7 @@ func (m *model) resolve(ctx context.Context) {
 	}
 	_, err = m.s.Commit(ctx, m.now, all)
 	m.must(err)
-	left, err := m.s.Dirty(ctx, m.now, 100)
+	left, err := m.s.NextDirty(ctx, m.now, 100)
 	m.must(err)
 	if len(left) > 0 && !late {
 		m.t.Fatalf("%d journeys are dirty after a resolution of all", len(left))

@@ -5,6 +5,8 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"callpoint/store/kv"
 )
 
 // The person that a call counts for is the Lead or Contact of its Task (Call.Person). A
@@ -15,36 +17,36 @@ const leadPrefix = "00Q"
 
 // setPerson changes the person that a call counts for, and keeps the index callers. The
 // caller stores the call.
-func setPerson(tx *txn, c *Call, person string) error {
-	b, id := tx.Bucket(bCallers), []byte(c.TaskID)
+func setPerson(tx kv.Tx, c *Call, person string) error {
+	id := []byte(c.TaskID)
 	if c.Person != "" && c.Person != person {
-		if err := b.Delete(prefixed(c.Person, id)); err != nil {
+		if err := tx.Delete(bCallers, prefixed(c.Person, id)); err != nil {
 			return err
 		}
 	}
 	if c.Person = person; person == "" {
 		return nil
 	}
-	return b.Put(prefixed(person, id), nil)
+	return tx.Put(bCallers, prefixed(person, id), nil)
 }
 
 // setLookAt changes when the person of a call is looked up through its WhatId; zero: never.
-func setLookAt(tx *txn, c *Call, at time.Time) error {
-	b, id := tx.Bucket(bUnnamed), c.TaskID
+func setLookAt(tx kv.Tx, c *Call, at time.Time) error {
+	id := c.TaskID
 	if !c.LookAt.IsZero() {
-		if err := b.Delete(append(timeKey(c.LookAt), id...)); err != nil {
+		if err := tx.Delete(bUnnamed, append(timeKey(c.LookAt), id...)); err != nil {
 			return err
 		}
 	}
 	if c.LookAt = at; at.IsZero() {
 		return nil
 	}
-	return b.Put(append(timeKey(at), id...), nil)
+	return tx.Put(bUnnamed, append(timeKey(at), id...), nil)
 }
 
 // nameCall sets the person of a Task that was read. old is what was known of it. A person
 // that was found through the WhatId stays while the Task names the same record.
-func nameCall(tx *txn, c, old *Call) error {
+func nameCall(tx kv.Tx, c, old *Call) error {
 	who, what := c.WhoID(), c.WhatID()
 	look := time.Time{}
 	if who != "" {
@@ -67,26 +69,29 @@ func nameCall(tx *txn, c, old *Call) error {
 
 // leadOrContact returns the Contact of a Lead that is known to be converted, else who. It
 // notes a Lead that is new to the store, so that Salesforce is asked about it.
-func leadOrContact(tx *txn, who string) (string, error) {
+func leadOrContact(tx kv.Tx, who string) (string, error) {
 	if !strings.HasPrefix(who, leadPrefix) {
 		return who, nil
 	}
 	var contact string
-	if ok, err := get(tx.Bucket(bConversions), []byte(who), &contact); ok || err != nil {
+	if ok, err := get(tx, bConversions, []byte(who), &contact); ok || err != nil {
 		return contact, err
 	}
-	if hasPrefix(tx, bCallers, prefixed(who)) {
+	if hasAny(tx, under(bCallers, who)) {
 		return who, nil
 	}
-	return who, tx.Bucket(bUnasked).Put([]byte(who), nil)
+	return who, tx.Put(bUnasked, []byte(who), nil)
 }
 
 // Unnamed returns up to limit calls whose person is to be looked up by now, except those
 // that skip names.
 func (s *Store) Unnamed(now time.Time, limit int, skip func(taskID string) bool) (calls []Call, err error) {
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bUnnamed).Cursor()
-		for k, _ := c.First(); k != nil && len(calls) < limit && !keyTime(k).After(now); k, _ = c.Next() {
+	err = s.view(func(tx kv.Tx) error {
+		calls = nil
+		for k := range tx.Scan(upTo(bUnnamed, now)) {
+			if len(calls) == limit {
+				break
+			}
 			if skip(string(k[8:])) {
 				continue
 			}
@@ -114,7 +119,7 @@ type Named struct {
 // NameCalls stores the results of look-ups and marks the journeys of calls that have a
 // person now. A call that was read again meanwhile and names another record is left alone.
 func (s *Store) NameCalls(ctx context.Context, all []Named) (named int, err error) {
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		named = 0
 		for _, n := range all {
 			c, ok, err := loadCall(tx, []byte(n.TaskID))
@@ -143,7 +148,7 @@ func (s *Store) NameCalls(ctx context.Context, all []Named) (named int, err erro
 }
 
 // changePerson stores a call under another person and marks its journey.
-func changePerson(tx *txn, c *Call, person string) error {
+func changePerson(tx kv.Tx, c *Call, person string) error {
 	if err := setPerson(tx, c, person); err != nil {
 		return err
 	}
@@ -155,9 +160,9 @@ func changePerson(tx *txn, c *Call, person string) error {
 
 // Unasked returns up to limit Leads of which it is not known whether they are converted.
 func (s *Store) Unasked(limit int) (leads []string, err error) {
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bUnasked).Cursor()
-		for k, _ := c.First(); k != nil && len(leads) < limit; k, _ = c.Next() {
+	err = s.view(func(tx kv.Tx) error {
+		leads = nil
+		for k := range tx.Scan(kv.Range{Bucket: bUnasked, Limit: limit}) {
 			leads = append(leads, string(k))
 		}
 		return nil
@@ -167,9 +172,9 @@ func (s *Store) Unasked(limit int) (leads []string, err error) {
 
 // IsUnasked returns those of the Leads and Contacts that Unasked would return.
 func (s *Store) IsUnasked(whos []string) (leads []string, err error) {
-	err = s.view(func(tx *txn) error {
+	err = s.view(func(tx kv.Tx) error {
 		for _, who := range whos {
-			if k, _ := tx.Bucket(bUnasked).Cursor().Seek([]byte(who)); string(k) == who {
+			if tx.Get(bUnasked, []byte(who)) != nil {
 				leads = append(leads, who)
 			}
 		}
@@ -186,10 +191,10 @@ func (s *Store) PutConversions(ctx context.Context, asked []string, contacts map
 	if len(asked)+len(contacts) == 0 {
 		return 0, nil
 	}
-	err = s.update(ctx, func(tx *txn) error {
+	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = 0
 		for _, lead := range asked {
-			if err := tx.Bucket(bUnasked).Delete([]byte(lead)); err != nil {
+			if err := tx.Delete(bUnasked, []byte(lead)); err != nil {
 				return err
 			}
 		}
@@ -206,17 +211,16 @@ func (s *Store) PutConversions(ctx context.Context, asked []string, contacts map
 }
 
 // convert stores one conversion. A Lead without a call is left out: its first call asks.
-func convert(tx *txn, lead, contact string) (changed int, err error) {
+func convert(tx kv.Tx, lead, contact string) (changed int, err error) {
 	var tasks [][]byte
-	err = scan(tx.Bucket(bCallers), prefixed(lead), func(k, _ []byte) (bool, error) {
+	for k := range tx.Scan(under(bCallers, lead)) {
 		_, id := afterSep(k)
 		tasks = append(tasks, bytes.Clone(id))
-		return true, nil
-	})
-	if err != nil || len(tasks) == 0 {
-		return 0, err
 	}
-	if err := put(tx.Bucket(bConversions), []byte(lead), contact); err != nil {
+	if len(tasks) == 0 {
+		return 0, nil
+	}
+	if err := put(tx, bConversions, []byte(lead), contact); err != nil {
 		return 0, err
 	}
 	for _, id := range tasks {
@@ -236,14 +240,20 @@ func convert(tx *txn, lead, contact string) (changed int, err error) {
 
 // Callers visits the calls that count for a Lead or Contact.
 func (s *Store) Callers(person string, fn func(Call) error) error {
-	return s.view(func(tx *txn) error {
-		return scan(tx.Bucket(bCallers), prefixed(person), func(k, _ []byte) (bool, error) {
+	return s.view(func(tx kv.Tx) error {
+		for k := range tx.Scan(under(bCallers, person)) {
 			_, id := afterSep(k)
 			c, ok, err := loadCall(tx, id)
-			if err != nil || !ok {
-				return ok, err
+			if err != nil {
+				return err
 			}
-			return true, fn(c)
-		})
+			if !ok {
+				continue
+			}
+			if err := fn(c); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

@@ -37,7 +37,7 @@ func personOfCall(t *testing.T, s *Store, id string) string {
 // settleAll takes the dirty marks away.
 func settleAll(t *testing.T, s *Store) {
 	t.Helper()
-	all, err := s.Dirty(t.Context(), goldenAt, 100)
+	all, err := s.NextDirty(t.Context(), goldenAt, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ const personField = "Person__c"
 func wanted(t *testing.T, s *Store, who string) Touchpoint {
 	t.Helper()
 	applyFields(t, s, "00T1", map[string]any{"WhoId": who, "n": fmt.Sprint(time.Now().UnixNano())})
-	dirty, err := s.Dirty(t.Context(), goldenAt, 10)
+	dirty, err := s.NextDirty(t.Context(), goldenAt, 10)
 	if err != nil || len(dirty) != 1 {
 		t.Fatalf("%d journeys, %v", len(dirty), err)
 	}
@@ -137,7 +137,7 @@ func TestTouchpointWaitsForAPersonOfTheOrg(t *testing.T) {
 		t.Errorf("%s, %d wait", tp.State, waits(goldenAt))
 	}
 	// Anything that changes how persons are made makes it due.
-	if _, err := s.ReleaseAll(ctx, goldenAt); err != nil {
+	if _, err := s.MakeAllDue(ctx, goldenAt); err != nil {
 		t.Fatal(err)
 	}
 	if tp := touchpointOf(t, s); tp.State != Pending || tp.Nobody {

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"callpoint/store/kv"
 )
 
 // A Person is what is known of the Bizible Person of a Lead or Contact.
@@ -17,10 +19,10 @@ type Person struct {
 // Persons reads what is known of these Leads and Contacts; unknown ones are absent.
 func (s *Store) Persons(whos []string) (known map[string]Person, err error) {
 	known = map[string]Person{}
-	err = s.view(func(tx *txn) error {
+	err = s.view(func(tx kv.Tx) error {
 		for _, who := range whos {
 			var p Person
-			ok, err := get(tx.Bucket(bPersons), []byte(who), &p)
+			ok, err := get(tx, bPersons, []byte(who), &p)
 			if err != nil {
 				return err
 			}
@@ -38,9 +40,9 @@ func (s *Store) PutPersons(ctx context.Context, all []Person) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return s.update(ctx, func(tx *txn) error {
+	return s.update(ctx, func(tx kv.Tx) error {
 		for _, p := range all {
-			if err := put(tx.Bucket(bPersons), []byte(p.Who), p); err != nil {
+			if err := put(tx, bPersons, []byte(p.Who), p); err != nil {
 				return err
 			}
 		}
@@ -53,9 +55,9 @@ func (s *Store) ForgetPersons(ctx context.Context, whos []string) error {
 	if len(whos) == 0 {
 		return nil
 	}
-	return s.update(ctx, func(tx *txn) error {
+	return s.update(ctx, func(tx kv.Tx) error {
 		for _, who := range whos {
-			if err := tx.Bucket(bPersons).Delete([]byte(who)); err != nil {
+			if err := tx.Delete(bPersons, []byte(who)); err != nil {
 				return err
 			}
 		}
@@ -68,9 +70,9 @@ func (s *Store) ForgetPersons(ctx context.Context, whos []string) error {
 // reads every touchpoint. It returns how many became due.
 func (s *Store) LosePersons(ctx context.Context, now time.Time, ids map[string]bool) (lost int, err error) {
 	var keys, whos []string
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bPersons).Cursor()
-		for k, v := c.First(); k != nil; k, v = c.Next() {
+	err = s.view(func(tx kv.Tx) error {
+		whos = nil
+		for k, v := range tx.Scan(kv.Range{Bucket: bPersons}) {
 			var p Person
 			if err := open(k, v, &p); err != nil {
 				return err
@@ -110,7 +112,7 @@ func (s *Store) LosePersons(ctx context.Context, now time.Time, ids map[string]b
 // Orphan makes touchpoints that are due wait until the org has a person for them.
 func (s *Store) Orphan(ctx context.Context, now time.Time, keys []string) error {
 	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
-		if t.State != Pending && t.State != Retrying || t.Delete {
+		if !t.queued() || t.Delete {
 			return false
 		}
 		t.orphan(now)
@@ -121,9 +123,11 @@ func (s *Store) Orphan(ctx context.Context, now time.Time, keys []string) error 
 // Personless returns up to limit touchpoints whose Lead or Contact had no person in the org
 // and for which it is to be asked again by now.
 func (s *Store) Personless(now time.Time, limit int) (all []Touchpoint, err error) {
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bPersonless).Cursor()
-		for k, _ := c.First(); k != nil && len(all) < limit && !keyTime(k).After(now); k, _ = c.Next() {
+	err = s.view(func(tx kv.Tx) error {
+		all = nil
+		r := upTo(bPersonless, now)
+		r.Limit = limit
+		for k := range tx.Scan(r) {
 			t, ok, err := loadTouchpoint(tx, k[8:])
 			if err != nil {
 				return err
@@ -193,9 +197,9 @@ func (s *Store) PutPlaces(ctx context.Context, now time.Time, all []Place) error
 
 // Unplaced returns up to limit touchpoints whose record hangs from a person that is not known.
 func (s *Store) Unplaced(limit int) (all []Touchpoint, err error) {
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bUnplaced).Cursor()
-		for k, _ := c.First(); k != nil && len(all) < limit; k, _ = c.Next() {
+	err = s.view(func(tx kv.Tx) error {
+		all = nil
+		for k := range tx.Scan(kv.Range{Bucket: bUnplaced, Limit: limit}) {
 			t, ok, err := loadTouchpoint(tx, k)
 			if err != nil {
 				return err

@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"time"
+
+	"callpoint/store/kv"
 )
 
-// A Reason is what a Task in Salesforce is to say of its call, and what is known of
-// what it says.
+// A Reason is the desired value of a Task's reason field, and what is known of the value
+// that was written.
 type Reason struct {
 	TaskID    string    `json:"task_id"`
 	Field     string    `json:"field"`
@@ -14,24 +16,25 @@ type Reason struct {
 	Written   string    `json:"written,omitempty"` // empty: nothing was written to this field
 	WrittenAt time.Time `json:"written_at,omitzero"`
 
-	// Of what could not be written yet.
+	// These are of a value that could not be written yet.
 	Attempts int       `json:"attempts,omitempty"`
 	Next     time.Time `json:"next,omitzero"`
 	Code     string    `json:"code,omitempty"` // Salesforce's last refusal
 	Message  string    `json:"message,omitempty"`
 }
 
-// waits reports whether the Task does not say what it should.
-func (r *Reason) waits() bool { return r.Want != r.Written }
+// pending reports whether the desired value is not written yet.
+func (r *Reason) pending() bool { return r.Want != r.Written }
 
-// WantReasons notes what Tasks are to say in a field, by Task id. A Task that says so
-// already, or waits to, is left alone; an empty value says that it shall keep what it has.
+// WantReasons sets the desired values of a field, by Task id. A Task that has the value
+// already, or is queued for it, is skipped; an empty value keeps what the Task has.
 func (s *Store) WantReasons(ctx context.Context, now time.Time, field string, want map[string]string) error {
 	changed := map[string]*Reason{} // nil: to be dropped
-	err := s.view(func(tx *txn) error {
+	err := s.view(func(tx kv.Tx) error {
+		clear(changed)
 		for id, value := range want {
 			var r Reason
-			known, err := get(tx.Bucket(bReasons), []byte(id), &r)
+			known, err := get(tx, bReasons, []byte(id), &r)
 			switch {
 			case err != nil:
 				return err
@@ -49,7 +52,7 @@ func (s *Store) WantReasons(ctx context.Context, now time.Time, field string, wa
 	if err != nil || len(changed) == 0 {
 		return err
 	}
-	return s.update(ctx, func(tx *txn) error {
+	return s.update(ctx, func(tx kv.Tx) error {
 		for id, r := range changed {
 			if err := putReason(tx, id, r); err != nil {
 				return err
@@ -59,51 +62,56 @@ func (s *Store) WantReasons(ctx context.Context, now time.Time, field string, wa
 	})
 }
 
-// putReason stores a reason, or drops it where r is nil, and keeps the index of those
-// that wait.
-func putReason(tx *txn, id string, r *Reason) error {
+// putReason stores a reason, or drops it if r is nil, and updates the index of those that
+// are due.
+func putReason(tx kv.Tx, id string, r *Reason) error {
 	var old Reason
-	b, index := tx.Bucket(bReasons), tx.Bucket(bUntold)
-	known, err := get(b, []byte(id), &old)
+	known, err := get(tx, bReasons, []byte(id), &old)
 	if err != nil {
 		return err
 	}
-	if known && old.waits() {
-		if err := index.Delete(append(timeKey(old.Next), id...)); err != nil {
+	if known && old.pending() {
+		if err := tx.Delete(bReasonsDue, append(timeKey(old.Next), id...)); err != nil {
 			return err
 		}
 	}
 	if r == nil {
-		return b.Delete([]byte(id))
+		return tx.Delete(bReasons, []byte(id))
 	}
-	if r.waits() {
-		if err := index.Put(append(timeKey(r.Next), id...), nil); err != nil {
+	if r.pending() {
+		if err := tx.Put(bReasonsDue, append(timeKey(r.Next), id...), nil); err != nil {
 			return err
 		}
 	}
-	return put(b, []byte(id), r)
+	return put(tx, bReasons, []byte(id), r)
 }
 
-// DueReasons gives up to limit reasons that are to be written by now, the oldest first.
+// DueReasons returns up to limit reasons that are due by now, oldest first.
 func (s *Store) DueReasons(now time.Time, limit int) (due []Reason, err error) {
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bUntold).Cursor()
-		for k, _ := c.First(); k != nil && len(due) < limit && !keyTime(k).After(now); k, _ = c.Next() {
+	return s.reasons(upTo(bReasonsDue, now), limit)
+}
+
+// reasons reads up to limit reasons by a range of their index.
+func (s *Store) reasons(r kv.Range, limit int) (all []Reason, err error) {
+	r.Limit = limit
+	err = s.view(func(tx kv.Tx) error {
+		all = nil
+		for k := range tx.Scan(r) {
 			var r Reason
-			if _, err := get(tx.Bucket(bReasons), k[8:], &r); err != nil {
+			if _, err := get(tx, bReasons, k[8:], &r); err != nil {
 				return err
 			}
-			due = append(due, r)
+			all = append(all, r)
 		}
 		return nil
 	})
-	return due, err
+	return all, err
 }
 
-// FinishReasons stores what became of reasons that were sent: Written, or the refusal
+// FinishReasons stores the results of reasons that were sent: Written, or the refusal
 // with the time of the next attempt.
 func (s *Store) FinishReasons(ctx context.Context, all []Reason) error {
-	return s.update(ctx, func(tx *txn) error {
+	return s.update(ctx, func(tx kv.Tx) error {
 		for i := range all {
 			if err := putReason(tx, all[i].TaskID, &all[i]); err != nil {
 				return err
@@ -113,43 +121,28 @@ func (s *Store) FinishReasons(ctx context.Context, all []Reason) error {
 	})
 }
 
-// ReleaseReasons makes every reason due that waits for a later attempt, because what it
-// was refused for may have changed.
-func (s *Store) ReleaseReasons(ctx context.Context, now time.Time) error {
+// MakeReasonsDue makes every reason due now that has a later attempt, because the cause of
+// its refusal may be gone.
+func (s *Store) MakeReasonsDue(ctx context.Context, now time.Time) error {
 	for {
-		later, err := s.laterReasons(now, releaseBatch)
-		if err != nil || len(later) == 0 {
+		all, err := s.reasons(later(bReasonsDue, now), updateBatch)
+		if err != nil || len(all) == 0 {
 			return err
 		}
-		for i := range later {
-			later[i].Next = now
+		for i := range all {
+			all[i].Next = now
 		}
-		if err := s.FinishReasons(ctx, later); err != nil {
+		if err := s.FinishReasons(ctx, all); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *Store) laterReasons(now time.Time, limit int) (later []Reason, err error) {
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bUntold).Cursor()
-		for k, _ := c.Seek(timeKey(now.Add(time.Millisecond))); k != nil && len(later) < limit; k, _ = c.Next() {
-			var r Reason
-			if _, err := get(tx.Bucket(bReasons), k[8:], &r); err != nil {
-				return err
-			}
-			later = append(later, r)
-		}
-		return nil
-	})
-	return later, err
-}
-
-// Reason tells what a Task is to say of its call; nil where nothing was ever wanted.
+// Reason returns the reason of a Task; nil if none was ever set.
 func (s *Store) Reason(taskID string) (r *Reason, err error) {
-	err = s.view(func(tx *txn) error {
+	err = s.view(func(tx kv.Tx) error {
 		var found Reason
-		ok, err := get(tx.Bucket(bReasons), []byte(taskID), &found)
+		ok, err := get(tx, bReasons, []byte(taskID), &found)
 		if ok {
 			r = &found
 		}

@@ -53,7 +53,7 @@ func TestReasons(t *testing.T) {
 	r = due(now, 1)[0]
 	r.Next = now.Add(time.Hour)
 	finish(r)
-	if err := s.ReleaseReasons(ctx, now); err != nil {
+	if err := s.MakeReasonsDue(ctx, now); err != nil {
 		t.Fatal(err)
 	}
 	due(now, 1)

@@ -1,20 +1,22 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"time"
+
+	"callpoint/store/kv"
 )
 
-// releaseBatch bounds one transaction, so that the collector's writes get their turn.
-const releaseBatch = 1000
+// updateBatch bounds one transaction, so that the collector's writes get their turn.
+const updateBatch = 1000
 
-// Postpone sets when touchpoints that wait are tried next, without counting an attempt:
-// what keeps them back is no fault of theirs. code and message say what it is; empty
-// ones leave what was said last.
+// Postpone sets the next attempt of queued touchpoints without counting an attempt, because
+// the cause does not lie in them. code and message describe the cause; empty ones keep the
+// last refusal. Like the following methods it changes many touchpoints in several
+// transactions.
 func (s *Store) Postpone(ctx context.Context, keys []string, next time.Time, code, message string) error {
 	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
-		if t.State != Pending && t.State != Retrying {
+		if !t.queued() {
 			return false
 		}
 		t.NextAttempt = next
@@ -25,23 +27,22 @@ func (s *Store) Postpone(ctx context.Context, keys []string, next time.Time, cod
 	})
 }
 
-// ReleaseAll makes everything due that is parked or waits for a later attempt, because
-// what it was refused for may have changed.
-func (s *Store) ReleaseAll(ctx context.Context, now time.Time) (n int, err error) {
+// MakeAllDue makes every touchpoint due now that is parked or has a later attempt, because
+// the cause of its refusal may be gone.
+func (s *Store) MakeAllDue(ctx context.Context, now time.Time) (n int, err error) {
 	var keys []string
-	err = s.view(func(tx *txn) error {
-		c := tx.Bucket(bDue).Cursor()
-		for k, _ := c.Seek(timeKey(now.Add(time.Millisecond))); k != nil; k, _ = c.Next() {
+	err = s.view(func(tx kv.Tx) error {
+		keys = nil
+		for k := range tx.Scan(later(bDue, now)) {
 			keys = append(keys, string(k[8:]))
 		}
-		c = tx.Bucket(bPersonless).Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		for k := range tx.Scan(kv.Range{Bucket: bPersonless}) {
 			keys = append(keys, string(k[8:]))
 		}
-		return tx.Bucket(bParked).ForEach(func(k, _ []byte) error {
+		for k := range tx.Scan(kv.Range{Bucket: bParked, Keys: true}) {
 			keys = append(keys, string(k))
-			return nil
-		})
+		}
+		return nil
 	})
 	if err != nil {
 		return 0, err
@@ -55,7 +56,7 @@ func (s *Store) ReleaseAll(ctx context.Context, now time.Time) (n int, err error
 			t.State = Retrying
 		}
 		t.NextAttempt = now
-		return t.State == Pending || t.State == Retrying
+		return t.queued()
 	})
 	return len(keys), err
 }
@@ -76,12 +77,12 @@ func (s *Store) Resend(ctx context.Context, keys []string, now time.Time, gone b
 	})
 }
 
-// eachTouchpoint changes touchpoints in short transactions. fn may run twice on a fresh
-// copy; false leaves the touchpoint as it is.
+// eachTouchpoint changes touchpoints, updateBatch of them in a transaction. fn may run twice
+// on a fresh copy; false leaves the touchpoint as it is.
 func (s *Store) eachTouchpoint(ctx context.Context, keys []string, fn func(*Touchpoint) bool) error {
 	for len(keys) > 0 {
-		n := min(releaseBatch, len(keys))
-		err := s.update(ctx, func(tx *txn) error {
+		n := min(updateBatch, len(keys))
+		err := s.update(ctx, func(tx kv.Tx) error {
 			for _, key := range keys[:n] {
 				old, ok, err := loadTouchpoint(tx, []byte(key))
 				if err != nil {
@@ -108,7 +109,7 @@ func (s *Store) eachTouchpoint(ctx context.Context, keys []string, fn func(*Touc
 // Touchpoints reads these touchpoints; unknown keys are absent.
 func (s *Store) Touchpoints(keys []string) (all map[string]Touchpoint, err error) {
 	all = make(map[string]Touchpoint, len(keys))
-	err = s.view(func(tx *txn) error {
+	err = s.view(func(tx kv.Tx) error {
 		for _, key := range keys {
 			t, ok, err := readTouchpoint(tx, []byte(key))
 			if err != nil {
@@ -123,33 +124,26 @@ func (s *Store) Touchpoints(keys []string) (all map[string]Touchpoint, err error
 	return all, err
 }
 
-// EachTouchpoint visits every touchpoint by key, in short transactions, without content.
+// EachTouchpoint calls fn with every touchpoint by key, without content. It reads a page of
+// touchpoints in a transaction.
 func (s *Store) EachTouchpoint(fn func(Touchpoint) error) error {
-	var from []byte
-	for {
-		var page []Touchpoint
-		err := s.view(func(tx *txn) error {
-			c := tx.Bucket(bTouchpoints).Cursor()
-			for k, v := c.Seek(from); k != nil && len(page) < releaseBatch; k, v = c.Next() {
-				t, err := openTouchpoint(k, v)
-				if err != nil {
-					return err
-				}
-				page = append(page, t)
-				from = append(bytes.Clone(k), 0)
+	return eachPage(s.view, func(tx kv.Tx, from []byte) (page []Touchpoint, next []byte, err error) {
+		for k, v := range tx.Scan(kv.Range{Bucket: bTouchpoints, From: from, Limit: updateBatch}) {
+			t, err := openTouchpoint(k, v)
+			if err != nil {
+				return nil, nil, err
 			}
-			return nil
-		})
-		if err != nil {
-			return err
+			if page = append(page, t); len(page) == updateBatch {
+				next = pastKey(k)
+			}
 		}
+		return page, next, nil
+	}, func(page []Touchpoint) error {
 		for _, t := range page {
 			if err := fn(t); err != nil {
 				return err
 			}
 		}
-		if len(page) < releaseBatch {
-			return nil
-		}
-	}
+		return nil
+	})
 }

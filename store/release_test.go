@@ -21,7 +21,7 @@ func TestPostponeReleaseResend(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	journeys, err := s.Dirty(ctx, now, 10)
+	journeys, err := s.NextDirty(ctx, now, 10)
 	if err != nil || len(journeys) != 1 {
 		t.Fatal(journeys, err)
 	}
@@ -60,7 +60,7 @@ func TestPostponeReleaseResend(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.ReleaseAll(ctx, now); n != 2 || err != nil || due(now) != 2 {
+	if n, err := s.MakeAllDue(ctx, now); n != 2 || err != nil || due(now) != 2 {
 		t.Errorf("released %d, %v; due %d", n, err, due(now))
 	}
 	if err := s.Resend(ctx, keys, now, true); err != nil || due(now) != 3 {
@@ -95,7 +95,7 @@ func TestKnownAndDeletedTasks(t *testing.T) {
 	if err := s.EachTaskID(func(some []string) error { standing = append(standing, some...); return nil }); err != nil || len(standing) != 4 {
 		t.Errorf("%v %v", standing, err)
 	}
-	if known, err := s.Known([]string{ids[0], "00T"}); err != nil || len(known) != 1 || known[0] != ids[0] {
+	if known, err := s.FilterStored([]string{ids[0], "00T"}); err != nil || len(known) != 1 || known[0] != ids[0] {
 		t.Errorf("%v %v", known, err)
 	}
 	if n, err := s.ApplyCalls(ctx, calls[1:2]); n != 1 || err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Retract notes that the records of these touchpoints were taken back: what stands for
-// them is nothing, whatever their content becomes, until Restore.
+// Retract records that the records of these touchpoints were deleted from the org. Nothing
+// is written for them, whatever their content becomes, until Restore.
 func (s *Store) Retract(ctx context.Context, keys []string) error {
 	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
 		t.Retracted, t.State, t.Delete = true, Unchanged, false
@@ -16,7 +16,7 @@ func (s *Store) Retract(ctx context.Context, keys []string) error {
 	})
 }
 
-// Restore makes all touchpoints due that were retracted, and says how many there are.
+// Restore makes all touchpoints due that were retracted, and returns how many there are.
 func (s *Store) Restore(ctx context.Context, now time.Time) (n int, err error) {
 	var keys []string
 	err = s.EachTouchpoint(func(t Touchpoint) error {

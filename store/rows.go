@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"callpoint/mapping"
-
-	bolt "go.etcd.io/bbolt"
+	"callpoint/store/kv"
 )
+
+// maxKey is the longest key, in bytes, that every engine can keep in an index.
+const maxKey = 2048
 
 // A Row is one event or session as the store keeps it, encoded outside of any transaction.
 type Row struct {
@@ -41,33 +43,33 @@ func VisitRow(v *mapping.Visit) (Row, error) {
 }
 
 func newRow(kind byte, key []byte, v any, at time.Time) (Row, error) {
-	if len(key) > bolt.MaxKeySize {
-		return Row{}, fmt.Errorf("key %.40q is too long", key)
+	if len(key) > maxKey {
+		return Row{}, fmt.Errorf("key %.40q has %d bytes; at most %d are possible", key, len(key), maxKey)
 	}
 	value, err := seal(key, v)
 	return Row{kind, key, value, at}, err
 }
 
-func (r *Row) bucket() []byte {
+func (r *Row) bucket() kv.Bucket {
 	if r.kind == rowEvent {
 		return bEvents
 	}
 	return bVisits
 }
 
-// Visitor is the id of whom it is.
+// Visitor returns the id of the visitor.
 func (r *Row) Visitor() []byte {
 	id, _ := afterSep(r.key)
 	return id
 }
 
-// Size is what the row takes, but for the pages around it.
+// Size returns the length of key and value.
 func (r *Row) Size() int { return len(r.key) + len(r.value) }
 
 // rowHead is kind 1, time in milliseconds 8, lengths of key 2 and value 4.
 const rowHead = 15
 
-// Append writes the row behind b, for ReadRow.
+// Append appends the row to b in the form that ReadRow reads.
 func (r *Row) Append(b []byte) []byte {
 	b = append(b, r.kind)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.at.UnixMilli()))
@@ -76,31 +78,31 @@ func (r *Row) Append(b []byte) []byte {
 	return append(append(b, r.key...), r.value...)
 }
 
-// ReadRow reads a row that Append wrote; io.EOF says that there is none. The row's memory
-// is cut from room, as far as that reaches; rest is what is left of it.
-func ReadRow(from *bufio.Reader, room []byte) (r Row, rest []byte, err error) {
+// ReadRow reads a row that Append wrote, or returns io.EOF at the end. The row is allocated
+// from buf if it fits; rest is what is left of buf.
+func ReadRow(from *bufio.Reader, buf []byte) (r Row, rest []byte, err error) {
 	head, err := from.Peek(rowHead)
 	if err != nil {
 		if err == io.EOF && len(head) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
-		return r, room, err
+		return r, buf, err
 	}
 	r.kind, r.at = head[0], time.UnixMilli(int64(binary.BigEndian.Uint64(head[1:]))).UTC()
 	k, n := int(binary.BigEndian.Uint16(head[9:])), int(binary.BigEndian.Uint32(head[11:]))
 	_, _ = from.Discard(rowHead) // it was peeked
-	if len(room) < k+n {
-		room = make([]byte, max(k+n, 1<<20))
+	if len(buf) < k+n {
+		buf = make([]byte, max(k+n, 1<<20))
 	}
-	r.key, r.value, rest = room[:k:k], room[k:k+n:k+n], room[k+n:]
-	if _, err := io.ReadFull(from, room[:k+n]); err != nil {
+	r.key, r.value, rest = buf[:k:k], buf[k:k+n:k+n], buf[k+n:]
+	if _, err := io.ReadFull(from, buf[:k+n]); err != nil {
 		return r, rest, errors.Join(io.ErrUnexpectedEOF, err)
 	}
 	_, err = verify(r.key, r.value)
 	return r, rest, err
 }
 
-// Decode gives back what was encoded.
+// Decode returns the events and visits of rows.
 func Decode(rows []Row) (events []mapping.Event, visits []mapping.Visit, err error) {
 	for _, r := range rows {
 		if r.kind == rowEvent {
@@ -119,8 +121,8 @@ func Decode(rows []Row) (events []mapping.Event, visits []mapping.Visit, err err
 	return events, visits, nil
 }
 
-// sortRows brings rows into the order of the file: neighbours are written together. Of
-// two with one key the order is that of their values, whichever came first.
+// sortRows sorts rows by key, so that neighbours are written together. Rows with one key are
+// sorted by value, so that their order of arrival does not matter.
 func sortRows(rows []Row) {
 	slices.SortFunc(rows, func(a, b Row) int {
 		if a.kind != b.kind {

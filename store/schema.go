@@ -1,43 +1,83 @@
 package store
 
 import (
+	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
+	"callpoint/store/kv"
 )
 
 // schema is the version of the keys and payloads that this program writes.
 const schema = 4
 
 // migrations take a store from the schema of their index plus one to the next, each in
-// one transaction with the identity record that says so.
-var migrations = [schema - 1]func(*bolt.Tx) error{
-	// 2: what retention and erasure leave behind.
-	addBuckets(bPruned, bForgotten),
-	// 3: values in CBOR, a touchpoint's content beside its state. Older ones stay readable,
-	// and move when they are written: a file of millions opens at once.
-	// Marks of what is on its way; and what Tasks are to say of their calls.
-	addBuckets(bContents, bSending, bReasons, bUntold),
-	// 4: the person that a call counts for, and the one that a record hangs from.
-	addBuckets(bCallers, bUnnamed, bConversions, bUnasked, bPersonless, bUnplaced),
+// one transaction with the identity record of the new schema. Missing buckets are created
+// before.
+var migrations = [schema - 1]func(kv.Tx) error{
+	// 2: summaries of what retention dropped, and tombstones of erased visitors.
+	nothing,
+	// 3: values in CBOR, the content of a touchpoint in a bucket of its own, marks of requests
+	// in flight, reasons of Tasks. Older values stay readable, and are converted when they are
+	// next written: a file of millions opens at once.
+	nothing,
+	// 4: the person that a call counts for, and the one that a record hangs from; the dirty journeys by generation, the reasons that are due under their new name,
+	// the bounds of retention in an index, a salt from the start.
+	migrate4,
 }
 
-// addBuckets is the migration to a schema that has more of them.
-func addBuckets(names ...[]byte) func(*bolt.Tx) error {
-	return func(tx *bolt.Tx) error {
-		for _, name := range names {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+func nothing(kv.Tx) error { return nil }
+
+func migrate4(tx kv.Tx) error {
+	var last uint64
+	for k, v := range tx.Scan(kv.Range{Bucket: bDirty}) {
+		g, err := readGeneration(v)
+		if err != nil {
+			return err
+		}
+		last = max(last, g)
+		if err := tx.Put(bGenerations, bytes.Clone(v), bytes.Clone(k)); err != nil {
+			return err
+		}
+	}
+	for k, v := range tx.Scan(kv.Range{Bucket: bReasons}) {
+		var r Reason
+		if err := open(k, v, &r); err != nil {
+			return err
+		}
+		if r.pending() {
+			if err := tx.Put(bReasonsDue, append(timeKey(r.Next), k...), nil); err != nil {
 				return err
 			}
 		}
-		return nil
 	}
+	for k, v := range tx.Scan(kv.Range{Bucket: bPruned}) {
+		var p pruned
+		if err := open(k, v, &p); err != nil {
+			return err
+		}
+		if err := tx.Put(bPrunedBefore, bytes.Clone(k), timeKey(p.Before)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(put(tx, bMeta, []byte("generation"), last), ensureSalt(tx))
 }
 
-// identity is the record that tells a callpoint store from another program's file.
+// ensureSalt makes the secret of the tombstones' digests.
+func ensureSalt(tx kv.Tx) error {
+	var salt []byte
+	if ok, err := get(tx, bMeta, []byte("salt"), &salt); ok || err != nil {
+		return err
+	}
+	salt = make([]byte, 32)
+	_, _ = rand.Read(salt) // it never fails
+	return put(tx, bMeta, []byte("salt"), salt)
+}
+
+// identity is the record that distinguishes a store from another program's file.
 type identity struct {
 	Format  string    `json:"format"`
 	Schema  int       `json:"schema"`
@@ -46,22 +86,23 @@ type identity struct {
 
 const format = "callpoint store"
 
-// putIdentity writes JSON: programs that know nothing else must be able to tell what it is.
-func putIdentity(tx *bolt.Tx, id identity) error {
+// found initializes an empty store.
+func found(tx kv.Tx, now time.Time) error {
+	return errors.Join(ensureSalt(tx), putIdentity(tx, identity{format, schema, now.UTC()}))
+}
+
+// putIdentity writes JSON, so that other programs can identify the store.
+func putIdentity(tx kv.Tx, id identity) error {
 	payload, err := json.Marshal(id)
 	if err != nil {
 		return err
 	}
 	key := []byte("identity")
-	return tx.Bucket(bMeta).Put(key, envelope(versionJSON, key, payload))
+	return tx.Put(bMeta, key, envelope(versionJSON, key, payload))
 }
 
-func readIdentity(tx *bolt.Tx) (id identity, err error) {
-	b := tx.Bucket(bMeta)
-	if b == nil {
-		return id, errOther
-	}
-	ok, err := get(&bucket{Bucket: b}, []byte("identity"), &id)
+func readIdentity(tx kv.Tx) (id identity, err error) {
+	ok, err := get(tx, bMeta, []byte("identity"), &id)
 	if err != nil {
 		return id, err
 	}
@@ -73,21 +114,20 @@ func readIdentity(tx *bolt.Tx) (id identity, err error) {
 
 var errOther = errors.New("it is another program's file; CALLPOINT_STORE must name a callpoint store")
 
-// identify makes sure that the file is one of ours, and not of a later program.
-func identify(db *bolt.DB) error {
-	return db.View(func(tx *bolt.Tx) error {
-		id, err := readIdentity(tx)
-		if err == nil && id.Schema > schema {
-			err = fmt.Errorf("its schema is %d, this program reads %d: install the callpoint that wrote it, or a later one", id.Schema, schema)
-		}
-		return err
-	})
+// identify refuses a file that is not a store, and one of a later program.
+func identify(tx kv.Tx) error {
+	id, err := readIdentity(tx)
+	if err == nil && id.Schema > schema {
+		err = fmt.Errorf("its schema is %d, this program reads %d: install the callpoint that wrote it, or a later one", id.Schema, schema)
+	}
+	return err
 }
 
-// migrate brings an older store up to date.
-func migrate(db *bolt.DB, o Options) error {
+// migrate brings an older store up to date. update runs a function in a transaction in
+// which all buckets exist.
+func migrate(view, update func(func(kv.Tx) error) error, onStep func(string)) error {
 	var id identity
-	err := db.View(func(tx *bolt.Tx) (err error) {
+	err := view(func(tx kv.Tx) (err error) {
 		id, err = readIdentity(tx)
 		return err
 	})
@@ -98,24 +138,18 @@ func migrate(db *bolt.DB, o Options) error {
 		if id.Schema < 1 {
 			return fmt.Errorf("%w: its schema is %d; restore a backup", ErrDamaged, id.Schema)
 		}
-		o.OnStep(fmt.Sprintf("migrating the store: schema %d of %d", id.Schema+1, schema))
-		err := db.Update(func(tx *bolt.Tx) error {
+		onStep(fmt.Sprintf("migrating the store: schema %d of %d", id.Schema+1, schema))
+		next := identity{id.Format, id.Schema + 1, id.Created}
+		err := update(func(tx kv.Tx) error {
 			if err := migrations[id.Schema-1](tx); err != nil {
 				return err
 			}
-			id.Schema++
-			return putIdentity(tx, id)
+			return putIdentity(tx, next)
 		})
 		if err != nil {
-			return fmt.Errorf("migrate to schema %d: %w", id.Schema, err)
+			return fmt.Errorf("migrate to schema %d: %w", next.Schema, err)
 		}
+		id = next
 	}
-	return db.View(func(tx *bolt.Tx) error {
-		for _, name := range buckets {
-			if tx.Bucket(name) == nil {
-				return fmt.Errorf("%w: bucket %s is gone; restore a backup", ErrDamaged, name)
-			}
-		}
-		return nil
-	})
+	return nil
 }

@@ -5,44 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+	"callpoint/store/kv"
+	"callpoint/store/kv/boltkv"
 )
 
 // Options are the limits of a store; zero values mean the defaults.
 type Options struct {
-	// Timeout is how long Open waits for another process to let go. Default 1s.
+	// Timeout is how long Open waits for the file lock. Default 1s.
 	Timeout time.Duration
-	// Queue is how many writes may wait for the disk before more are refused. Default 1024.
+	// Queue is how many writes may be queued before more are refused. Default 1024.
 	Queue int
-	// QueueBytes is how much these writes may hold together. Default 64 MiB.
+	// QueueBytes is how much memory these writes may hold together. Default 64 MiB.
 	QueueBytes int64
-	// MaxSize is what the file may grow to, in bytes. A part of it is kept for what is
-	// not collected: cursor, answers, pruning. Default: no limit.
+	// MaxSize is what the file may grow to, in bytes. A part of it is reserved for what is
+	// not collected: cursor, results of requests, pruning. Default: no limit.
 	MaxSize int64
-	// FreeFloor is how much of the disk stays free: below it no event is taken. Default 0.
+	// FreeFloor is how many bytes of the disk stay free: below it no event is accepted. Default 0.
 	FreeFloor int64
-	// Now is the clock for the identity record; nil is time.Now.
+	// Now is the clock of the identity record; nil is time.Now.
 	Now func() time.Time
-	// OnStep hears what Open is about to do where that may take long; nil: nobody does.
+	// OnStep is called before steps of Open that may take long; nil: it is not.
 	OnStep func(what string)
 }
 
 func (o Options) withDefaults() Options {
-	if o.Timeout == 0 {
-		o.Timeout = time.Second
-	}
-	if o.Queue == 0 {
-		o.Queue = 1024
-	}
-	if o.QueueBytes == 0 {
-		o.QueueBytes = 64 << 20
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -52,101 +42,137 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// A Store is one open file. Its methods may be called from many goroutines.
+// A Store is an open store. Its methods may be called from many goroutines.
 type Store struct {
-	path string
+	db   engine
 	o    Options
-	db   atomic.Pointer[bolt.DB] // Compact puts another in its place
+	tidy sync.Mutex // held by Forget and Compact
 
-	queue   chan *write
-	waiting atomic.Int64 // bytes in queue
-	stop    chan struct{}
-	done    chan struct{}
-	once    sync.Once
+	earliest atomic.Pointer[time.Time] // a committed value of meta "earliest", which never grows
+	counts   counts
+}
 
-	copying sync.Mutex // held by Compact and Backup
-	// touched are the keys that were written since a copy of the file began, bucket 00
-	// key; nil while none is made. Owned by the writer.
-	touched map[string]struct{}
-
-	mu     sync.Mutex
-	failed error // the I/O error after which no write is taken; guarded by mu
-	full   error // why the last commit found no room; nil once one succeeded; guarded by mu
-
-	counts counts
+// An engine is a kv.DB with what differs between engines.
+type engine interface {
+	kv.DB
+	// Ingest is Update for rows from outside, with the limits of the store.
+	Ingest(ctx context.Context, load kv.Load, fn func(kv.Tx) error) error
 }
 
 // counts are of events and visits that Add left out, since the store was opened.
 type counts struct{ forgotten, pruned atomic.Uint64 }
 
-// LeftOut says how many events and visits Add did not take since the store was opened:
-// those of forgotten visitors, and those older than what retention has dropped already.
+// Open opens the store at path, or creates it.
+func Open(path string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	bo := boltkv.Options{Buckets: buckets, Accept: identify, Verify: verifyRow, Timeout: o.Timeout,
+		Queue: o.Queue, QueueBytes: o.QueueBytes, MaxSize: o.MaxSize, FreeFloor: o.FreeFloor}
+	switch fi, err := os.Stat(path); {
+	case errors.Is(err, os.ErrNotExist):
+		err := boltkv.Create(path, bo, func(tx kv.Tx) error { return found(tx, o.Now()) })
+		if err != nil {
+			return nil, fmt.Errorf("create store %s: %w", path, err)
+		}
+	case err != nil:
+		return nil, fmt.Errorf("open store: %w", err)
+	case fi.IsDir():
+		return nil, fmt.Errorf("open store %s: it is a directory; CALLPOINT_STORE names a file", path)
+	}
+	db, err := boltkv.Open(path, bo)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	view := func(fn func(kv.Tx) error) error { return db.View(context.Background(), fn) }
+	if err := migrate(view, db.Migrate, o.OnStep); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, errors.Join(err, db.Close()))
+	}
+	if err := db.Complete(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, errors.Join(err, db.Close()))
+	}
+	return &Store{db: db, o: o}, nil
+}
+
+// LeftOut returns how many events and visits Add did not take since the store was opened:
+// those of forgotten visitors, and those older than what retention has dropped.
 func (s *Store) LeftOut() (forgotten, pruned uint64) {
 	return s.counts.forgotten.Load(), s.counts.pruned.Load()
 }
 
-// Path is the file's name.
-func (s *Store) Path() string { return s.path }
+// Path returns the name of the store.
+func (s *Store) Path() string { return s.db.Name() }
 
-// Close finishes the writes that were taken and closes the file.
-func (s *Store) Close() error {
-	s.once.Do(func() { close(s.stop) })
-	<-s.done
-	return s.db.Load().Close()
+// Close finishes the writes that were accepted and closes the store.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Size returns how large the store is, and how much of it is in use, in bytes.
+func (s *Store) Size() (file, used int64, err error) { return s.db.Size() }
+
+// Writable returns nil while the store takes writes. The error of a full disk goes away
+// when space returns.
+func (s *Store) Writable() error { return s.db.Writable() }
+
+// view runs fn in a read transaction, which must be short.
+func (s *Store) view(fn func(kv.Tx) error) error { return s.db.View(context.Background(), fn) }
+
+// update runs fn in a transaction that it may share with other writes, and returns when it
+// is durable. fn may run twice: it sets its results, it does not add to them.
+func (s *Store) update(ctx context.Context, fn func(kv.Tx) error) error {
+	return s.db.Update(ctx, fn)
 }
 
-// view runs fn in a read transaction, which must be short: while it is open, no page
-// that it may see is used again.
-func (s *Store) view(fn func(*txn) error) error {
-	for {
-		db := s.db.Load()
-		err := s.guard(func() error {
-			return db.View(func(tx *bolt.Tx) error { return fn(&txn{Tx: tx}) })
+// get reads a value into v; false means that there is none.
+func get(tx kv.Tx, b kv.Bucket, key []byte, v any) (bool, error) {
+	env := tx.Get(b, key)
+	if env == nil {
+		return false, nil
+	}
+	return true, open(key, env, v)
+}
+
+// put writes a value in its envelope.
+func put(tx kv.Tx, b kv.Bucket, key []byte, v any) error {
+	env, err := seal(key, v)
+	if err != nil {
+		return err
+	}
+	return tx.Put(b, key, env)
+}
+
+// values reads every value of a range.
+func values[T any](tx kv.Tx, r kv.Range) (all []T, err error) {
+	for k, v := range tx.Scan(r) {
+		var t T
+		if err := open(k, v, &t); err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// eachPage walks a bucket in one transaction after another. read reads a page that starts
+// at from and returns where the next one starts, nil at the end; fn gets the page outside
+// the transaction. errStop of fn ends the walk without an error.
+func eachPage[T any](in func(func(kv.Tx) error) error, read func(tx kv.Tx, from []byte) (page T, next []byte, err error), fn func(T) error) error {
+	for from := []byte{}; from != nil; {
+		var page T
+		var next []byte
+		err := in(func(tx kv.Tx) (err error) {
+			page, next, err = read(tx, from)
+			return err
 		})
-		if !errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		if err == nil && fn != nil {
+			err = fn(page)
+		}
+		if err == errStop {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		// Closed, or compacted into another file at this very moment.
-		if s.db.Load() == db {
-			return ErrClosed
-		}
+		from = next
 	}
+	return nil
 }
 
-// guard turns the panics and faults with which bbolt meets a damaged file into errors.
-func (s *Store) guard(fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %s: %v; restore a backup", ErrDamaged, s.path, r)
-		}
-	}()
-	return fn()
-}
-
-// Size tells how large the file is, and how much of it is in use; the rest is free pages.
-func (s *Store) Size() (file, used int64, err error) {
-	fi, err := os.Stat(s.path)
-	if err != nil {
-		return 0, 0, err
-	}
-	used, err = s.used()
-	return fi.Size(), used, err
-}
-
-// used is what of the file holds data.
-func (s *Store) used() (used int64, err error) {
-	err = s.view(func(tx *txn) error {
-		stats := tx.DB().Stats()
-		used = tx.Size() - int64(stats.FreePageN+stats.PendingPageN)*int64(tx.DB().Info().PageSize)
-		return nil
-	})
-	return used, err
-}
-
-// update runs fn in a transaction that it may share with others that wait at the
-// same time (group commit), and returns after fsync. fn may run twice: it sets its
-// results, it does not add to them.
-func (s *Store) update(ctx context.Context, fn func(*txn) error) error {
-	return s.enqueue(ctx, &write{fn: fn})
-}
+var errStop = errors.New("the walk is to end")

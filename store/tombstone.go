@@ -5,10 +5,12 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"time"
+
+	"callpoint/store/kv"
 )
 
-// tombstone is what keeps a forgotten visitor out: the hash says nothing to those who do
-// not know the id already.
+// A tombstone blocks a forgotten visitor. Its key is a salted hash, which reveals the id to
+// nobody who does not have it already.
 type tombstone struct {
 	At time.Time `json:"at"`
 }
@@ -19,22 +21,22 @@ func digest(salt []byte, visitor string) []byte {
 	return h.Sum(nil)
 }
 
-// isForgotten costs next to nothing as long as nobody was forgotten.
-func isForgotten(tx *txn, visitor string) (bool, error) {
-	b := tx.Bucket(bForgotten)
-	if k, _ := b.Cursor().First(); k == nil || visitor == "" {
+// isForgotten reports whether a visitor is blocked. It is cheap as long as there are no
+// tombstones.
+func isForgotten(tx kv.Tx, visitor string) (bool, error) {
+	if visitor == "" || !hasAny(tx, kv.Range{Bucket: bForgotten}) {
 		return false, nil
 	}
 	var salt []byte
-	if _, err := get(tx.Bucket(bMeta), []byte("salt"), &salt); err != nil {
+	if _, err := get(tx, bMeta, []byte("salt"), &salt); err != nil {
 		return false, err
 	}
-	return b.Get(digest(salt, visitor)) != nil, nil
+	return tx.Get(bForgotten, digest(salt, visitor)) != nil, nil
 }
 
-// IsForgotten reports whether a visitor was erased and is kept out.
+// IsForgotten reports whether a visitor was erased and is blocked.
 func (s *Store) IsForgotten(visitor string) (gone bool, err error) {
-	err = s.view(func(tx *txn) error {
+	err = s.view(func(tx kv.Tx) error {
 		gone, err = isForgotten(tx, visitor)
 		return err
 	})
@@ -43,27 +45,27 @@ func (s *Store) IsForgotten(visitor string) (gone bool, err error) {
 
 // ErasurePending reports whether the file may still hold bytes of an erased visitor.
 func (s *Store) ErasurePending() (bool, error) {
-	mark, err := s.erased()
-	return !mark.IsZero(), err
+	erasedAt, err := s.erased()
+	return !erasedAt.IsZero(), err
 }
 
-// erased is when a visitor was erased whose bytes the file may still hold; zero: none.
+// erased returns the time of the last erasure whose bytes the file may still hold; zero: none.
 func (s *Store) erased() (t time.Time, err error) {
 	_, err = s.State("erased", &t)
 	return t, err
 }
 
-// erasureDone notes that the file was compacted after the erasure at t, unless another
-// one came in between.
+// erasureDone records that the file was compacted after the erasure at t, unless there was
+// another erasure meanwhile.
 func (s *Store) erasureDone(ctx context.Context, t time.Time) error {
 	if t.IsZero() {
 		return nil
 	}
-	return s.update(ctx, func(tx *txn) error {
+	return s.update(ctx, func(tx kv.Tx) error {
 		var last time.Time
-		if _, err := get(tx.Bucket(bMeta), []byte("erased"), &last); err != nil || !last.Equal(t) {
+		if _, err := get(tx, bMeta, []byte("erased"), &last); err != nil || !last.Equal(t) {
 			return err
 		}
-		return put(tx.Bucket(bMeta), []byte("erased"), time.Time{})
+		return put(tx, bMeta, []byte("erased"), time.Time{})
 	})
 }

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
-// State is where a touchpoint stands on its way to Salesforce.
+// State is how far a touchpoint is on its way to Salesforce.
 type State string
 
 const (
 	Pending   State = "pending"   // to be sent
-	Written   State = "written"   // stands in Salesforce as it should
+	Written   State = "written"   // Salesforce has this content
 	Unchanged State = "unchanged" // resolved again, with the same content: not sent
 	Retrying  State = "retrying"  // an attempt failed for a while
 	Parked    State = "parked"    // Salesforce refuses the content
@@ -24,23 +25,23 @@ const (
 // CallKey is the external id of a call's touchpoint.
 func CallKey(taskID string) string { return "callpoint_" + taskID }
 
-// A Touchpoint is one record of the org: as it should stand, and what is known of
-// what stands. It differs from mapping.Touchpoint: this one is kept.
+// A Touchpoint is one record of the org: its desired content, and what is known of the
+// content that was written. It is the stored form of a mapping.Touchpoint.
 type Touchpoint struct {
 	Key     string `json:"key"`
 	TaskID  string `json:"task_id,omitempty"`
 	Journey string `json:"journey"`
 	Who     string `json:"who,omitempty"`
-	// Content is the record's fields but for its key and the link to its person, as JSON: it
-	// is kept as it is sent. Most methods of the store leave it out.
+	// Content is the record's fields without its key and the link to its person, as the JSON
+	// that is sent. Most methods of the store leave it out.
 	Content json.RawMessage `json:"-"`
-	// PersonField is the field that takes the link to the person of Who; empty for none.
+	// PersonField is the field for the link to the person of Who; empty for none.
 	PersonField string `json:"person_field,omitempty"`
 	Hash        string `json:"hash"`
-	// Frozen: its visitor was forgotten. The record in Salesforce stays as it is, and what
-	// it says is not kept here.
+	// Frozen: its visitor was forgotten. The record in Salesforce stays as it is, and its
+	// content is not kept here.
 	Frozen bool `json:"frozen,omitempty"`
-	Delete bool `json:"delete,omitempty"` // its basis went: to be deleted
+	Delete bool `json:"delete,omitempty"` // its basis is gone: to be deleted
 	// Nobody: there is no person, because the Task names none or because the org has none and
 	// callpoint may not create one. Such a touchpoint has no record; one that exists is deleted.
 	Nobody bool `json:"nobody,omitempty"`
@@ -54,7 +55,7 @@ type Touchpoint struct {
 	WrittenHash string    `json:"written_hash,omitempty"`
 	WrittenAt   time.Time `json:"written_at,omitzero"`
 	RecordID    string    `json:"record_id,omitempty"` // the record's id in Salesforce
-	Sent        bool      `json:"sent,omitempty"`      // it may stand there, whatever is known
+	Sent        bool      `json:"sent,omitempty"`      // a request left: the org may hold it
 	// Master is the record id of the person that the record hangs from. It cannot change while
 	// the record exists. Empty: not known, or there is no record.
 	Master      string    `json:"master,omitempty"`
@@ -87,8 +88,11 @@ func (t *Touchpoint) adopt(now time.Time) {
 	t.Nobody, t.Delete, t.State, t.NextAttempt, t.Attempts = false, false, Pending, now, 0
 }
 
-// vanish notes that the org holds no record of this key.
+// vanish records that the org has no record of this key.
 func (t *Touchpoint) vanish() { t.RecordID, t.Master, t.Sent, t.WrittenHash = "", "", false, "" }
+
+// queued reports whether the touchpoint is to be sent.
+func (t *Touchpoint) queued() bool { return t.State == Pending || t.State == Retrying }
 
 // Values decodes Content, which was encoded here and has passed its checksum.
 func (t *Touchpoint) Values() (values map[string]any) {
@@ -96,17 +100,17 @@ func (t *Touchpoint) Values() (values map[string]any) {
 	return values
 }
 
-// loadTouchpoint reads a touchpoint without its content. That of a store of schema 2 has
-// its content within, and brings it along.
-func loadTouchpoint(tx *txn, key []byte) (t Touchpoint, ok bool, err error) {
-	env := tx.Bucket(bTouchpoints).Get(key)
+// loadTouchpoint reads a touchpoint without its content, except that one of schema 2
+// includes it.
+func loadTouchpoint(tx kv.Tx, key []byte) (t Touchpoint, ok bool, err error) {
+	env := tx.Get(bTouchpoints, key)
 	if env == nil {
 		return t, false, nil
 	}
 	if t, err = openTouchpoint(key, env); err != nil {
 		return t, true, err
 	}
-	if sending := tx.Bucket(bSending).Get(key); sending != nil {
+	if sending := tx.Get(bSending, key); sending != nil {
 		t.Sent, t.WrittenHash = true, ""
 	}
 	return t, true, nil
@@ -126,12 +130,12 @@ func openTouchpoint(key, env []byte) (t Touchpoint, err error) {
 }
 
 // loadContent completes a touchpoint that was loaded.
-func loadContent(tx *txn, t *Touchpoint) error {
+func loadContent(tx kv.Tx, t *Touchpoint) error {
 	if t.Content != nil || t.Frozen {
 		return nil
 	}
 	key := []byte(t.Key)
-	env := tx.Bucket(bContents).Get(key)
+	env := tx.Get(bContents, key)
 	if env == nil {
 		return fmt.Errorf("%w: touchpoint %s has no content", ErrDamaged, key)
 	}
@@ -141,90 +145,90 @@ func loadContent(tx *txn, t *Touchpoint) error {
 }
 
 // readTouchpoint reads a touchpoint with its content.
-func readTouchpoint(tx *txn, key []byte) (t Touchpoint, ok bool, err error) {
+func readTouchpoint(tx kv.Tx, key []byte) (t Touchpoint, ok bool, err error) {
 	if t, ok, err = loadTouchpoint(tx, key); ok && err == nil {
 		err = loadContent(tx, &t)
 	}
 	return t, ok, err
 }
 
-// storeTouchpoint writes a touchpoint, and its content where that is at hand: sending it
-// changes its state twice, and its content never.
-func storeTouchpoint(tx *txn, t *Touchpoint) error {
+// storeTouchpoint writes a touchpoint, and its content if that is loaded: sending changes
+// the state twice and the content never.
+func storeTouchpoint(tx kv.Tx, t *Touchpoint) error {
 	key := []byte(t.Key)
 	if t.Content != nil {
-		if err := tx.Bucket(bContents).Put(key, envelope(versionJSON, key, t.Content)); err != nil {
+		if err := tx.Put(bContents, key, envelope(versionJSON, key, t.Content)); err != nil {
 			return err
 		}
 	}
-	// What its mark said is in the record now.
-	if err := tx.Bucket(bSending).Delete(key); err != nil {
+	// The record itself now carries Sent, so the separate mark can go.
+	if err := tx.Delete(bSending, key); err != nil {
 		return err
 	}
-	return put(tx.Bucket(bTouchpoints), key, t)
+	return put(tx, bTouchpoints, key, t)
 }
 
 // schedule stores t in place of old and keeps the due and parked indexes in step.
-func schedule(tx *txn, old, t *Touchpoint) error {
+func schedule(tx kv.Tx, old, t *Touchpoint) error {
 	if err := reindex(tx, old, t); err != nil {
 		return err
 	}
 	return storeTouchpoint(tx, t)
 }
 
-func reindex(tx *txn, old, t *Touchpoint) error {
+func reindex(tx kv.Tx, old, t *Touchpoint) error {
 	if err := unschedule(tx, old); err != nil {
 		return err
 	}
 	if old.unplaced() && !t.unplaced() {
-		if err := tx.Bucket(bUnplaced).Delete([]byte(t.Key)); err != nil {
+		if err := tx.Delete(bUnplaced, []byte(t.Key)); err != nil {
 			return err
 		}
 	}
 	if t.unplaced() {
-		if err := tx.Bucket(bUnplaced).Put([]byte(t.Key), nil); err != nil {
+		if err := tx.Put(bUnplaced, []byte(t.Key), nil); err != nil {
 			return err
 		}
 	}
 	switch t.State {
 	case Pending, Retrying:
-		return tx.Bucket(bDue).Put(append(timeKey(t.NextAttempt), t.Key...), nil)
+		return tx.Put(bDue, append(timeKey(t.NextAttempt), t.Key...), nil)
 	case NoPerson:
-		if t.Who == "" { // whoever names somebody resolves it again
+		if t.Who == "" { // a change of the Task resolves it again
 			break
 		}
-		return tx.Bucket(bPersonless).Put(append(timeKey(t.NextAttempt), t.Key...), nil)
+		return tx.Put(bPersonless, append(timeKey(t.NextAttempt), t.Key...), nil)
 	case Parked:
-		return tx.Bucket(bParked).Put([]byte(t.Key), timeKey(t.NextAttempt))
+		return tx.Put(bParked, []byte(t.Key), timeKey(t.NextAttempt))
 	}
 	t.NextAttempt = time.Time{}
 	return nil
 }
 
-func unschedule(tx *txn, t *Touchpoint) error {
+func unschedule(tx kv.Tx, t *Touchpoint) error {
 	if t.Key == "" {
 		return nil
 	}
 	switch t.State {
 	case NoPerson:
-		return tx.Bucket(bPersonless).Delete(append(timeKey(t.NextAttempt), t.Key...))
+		return tx.Delete(bPersonless, append(timeKey(t.NextAttempt), t.Key...))
 	case Parked:
-		return tx.Bucket(bParked).Delete([]byte(t.Key))
+		return tx.Delete(bParked, []byte(t.Key))
 	}
-	return tx.Bucket(bDue).Delete(append(timeKey(t.NextAttempt), t.Key...))
+	return tx.Delete(bDue, append(timeKey(t.NextAttempt), t.Key...))
 }
 
-func dropTouchpoint(tx *txn, t *Touchpoint) error {
+func dropTouchpoint(tx kv.Tx, t *Touchpoint) error {
 	if err := unschedule(tx, t); err != nil {
 		return err
 	}
-	if err := tx.Bucket(bOwned).Delete(prefixed(t.Journey, []byte(t.Key))); err != nil {
+	if err := tx.Delete(bOwned, prefixed(t.Journey, []byte(t.Key))); err != nil {
 		return err
 	}
-	for _, b := range [][]byte{bContents, bSending, bUnplaced} {
-		if err := tx.Bucket(b).Delete([]byte(t.Key)); err != nil {
+	for _, b := range []kv.Bucket{bContents, bSending, bUnplaced, bTouchpoints} {
+		if err := tx.Delete(b, []byte(t.Key)); err != nil {
 			return err
 		}
 	}
-	return tx.Bucket(bTouchpoints).Delete([]byte(t.Key))
+	return nil
 }

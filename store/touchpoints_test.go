@@ -45,7 +45,7 @@ func (d *desk) event(n int) {
 // want resolves the journey so that the touchpoint should have this content; empty is none.
 func (d *desk) want(content string, retract ...string) (unchanged int) {
 	d.t.Helper()
-	dirty, err := d.s.Dirty(context.Background(), d.now, 10)
+	dirty, err := d.s.NextDirty(context.Background(), d.now, 10)
 	d.must(err)
 	if len(dirty) != 1 {
 		d.t.Fatalf("%d journeys are dirty, want 1", len(dirty))
@@ -238,7 +238,7 @@ func TestParkedAndReleased(t *testing.T) {
 		{d.now, map[string]bool{"callpoint_other": true}, 0},
 		{d.now, map[string]bool{CallKey(deskTask): true}, 1},
 	} {
-		if n, err := d.s.ReleaseParked(context.Background(), c.at, c.keys); n != c.want || err != nil {
+		if n, err := d.s.MakeParkedDue(context.Background(), c.at, c.keys); n != c.want || err != nil {
 			t.Errorf("released %d of %v, %v; want %d", n, c.keys, err, c.want)
 		}
 	}
@@ -246,7 +246,7 @@ func TestParkedAndReleased(t *testing.T) {
 	due = d.begin()
 	d.finish(Outcome{Key: due[0].Key, Hash: due[0].Hash, State: Parked, Next: d.now.Add(time.Hour)})
 	d.now = d.now.Add(time.Hour)
-	if n, err := d.s.ReleaseParked(context.Background(), d.now, nil); n != 1 || err != nil {
+	if n, err := d.s.MakeParkedDue(context.Background(), d.now, nil); n != 1 || err != nil {
 		t.Errorf("released %d when it was time, %v", n, err)
 	}
 	// A change makes a parked one due at once.
@@ -300,7 +300,7 @@ func TestCommitSkipsAJourneyThatMoved(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	ctx := context.Background()
-	dirty, err := d.s.Dirty(ctx, d.now, 10)
+	dirty, err := d.s.NextDirty(ctx, d.now, 10)
 	d.must(err)
 	d.event(2)
 	_, err = d.s.Commit(ctx, d.now, []Resolved{{Journey: dirty[0], Result: mapping.Result{
@@ -319,14 +319,14 @@ func TestWake(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	ctx := context.Background()
-	dirty, err := d.s.Dirty(ctx, d.now, 10)
+	dirty, err := d.s.NextDirty(ctx, d.now, 10)
 	d.must(err)
 	wake := d.now.Add(10 * time.Minute)
 	d.must2(d.s.Commit(ctx, d.now, []Resolved{{Journey: dirty[0], Result: mapping.Result{Wake: wake, Calls: []mapping.Resolution{{TaskID: deskTask, Reason: mapping.Held}}}}}))
-	if dirty, err := d.s.Dirty(ctx, wake.Add(-time.Millisecond), 10); len(dirty) != 0 || err != nil {
+	if dirty, err := d.s.NextDirty(ctx, wake.Add(-time.Millisecond), 10); len(dirty) != 0 || err != nil {
 		t.Errorf("before the hold ends: %d dirty, %v", len(dirty), err)
 	}
-	if dirty, err := d.s.Dirty(ctx, wake, 10); len(dirty) != 1 || err != nil {
+	if dirty, err := d.s.NextDirty(ctx, wake, 10); len(dirty) != 1 || err != nil {
 		t.Errorf("when the hold ends: %d dirty, %v", len(dirty), err)
 	}
 }
@@ -350,7 +350,7 @@ func TestEarlierEventRechecksBeforeCollection(t *testing.T) {
 	if _, err := s.ApplyTasks(ctx, page, Cursor{}); err != nil {
 		t.Fatal(err)
 	}
-	dirty, err := s.Dirty(ctx, goldenAt, 10)
+	dirty, err := s.NextDirty(ctx, goldenAt, 10)
 	if err != nil || len(dirty) != 3 {
 		t.Fatalf("%d dirty, %v", len(dirty), err)
 	}
@@ -373,7 +373,7 @@ func TestEarlierEventRechecksBeforeCollection(t *testing.T) {
 	if err := s.MarkBeforeCollection(ctx); err != nil {
 		t.Fatal(err)
 	}
-	dirty, err = s.Dirty(ctx, goldenAt, 10)
+	dirty, err = s.NextDirty(ctx, goldenAt, 10)
 	if err != nil || len(dirty) != 1 || dirty[0].Key != "b" {
 		t.Errorf("%d dirty, %v: want the one call that lies after the earliest event now", len(dirty), err)
 	}

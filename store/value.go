@@ -103,6 +103,9 @@ func timeKey(t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(t.UnixMilli())^(1<<63))
 }
 
+// ceilKey returns the key of the first millisecond that is not before t.
+func ceilKey(t time.Time) []byte { return timeKey(t.Add(time.Millisecond - 1)) }
+
 func keyTime(b []byte) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ (1 << 63))).UTC()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 
 	"callpoint/mapping"
 	"callpoint/store"
+	"callpoint/sync/collector"
 )
 
 // storeServer does for the commands what needs the store while the daemon has it.
@@ -142,12 +142,8 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 }
 
 func (s *storeServer) fail(w http.ResponseWriter, err error) {
-	status := http.StatusServiceUnavailable
-	if refused, ok := errors.AsType[*store.RefusedError](err); ok {
-		status = refused.Status
-	}
 	s.log.Warn("store request failed", "err", err)
-	answer(w, status, map[string]string{"error": err.Error()})
+	answer(w, collector.StoreStatus(err), map[string]string{"error": err.Error()})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

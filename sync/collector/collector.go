@@ -12,12 +12,11 @@ import (
 	"callpoint/mapping"
 )
 
-// Store keeps what the collector took.
+// Store keeps events and visits.
 type Store interface {
-	// Add makes events and visits durable in one transaction and says how many of them
-	// stood there already. On an error nothing of the batch may be kept. An error with a
-	// method HTTPStatus() int chooses the answer (507 full, 503 failing, 429 overloaded);
-	// any other gives 503.
+	// Add makes events and visits durable in one transaction and returns how many of them
+	// were repeats. On an error nothing of the batch may be kept. store.ErrFull is answered
+	// with 507, store.ErrBusy with 429, any other error with 503.
 	Add(ctx context.Context, events []mapping.Event, visits []mapping.Visit) (repeated int, err error)
 }
 

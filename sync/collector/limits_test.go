@@ -8,12 +8,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"callpoint/store"
 )
-
-type storeError int
-
-func (e storeError) Error() string   { return "store error" }
-func (e storeError) HTTPStatus() int { return int(e) }
 
 func TestStoreErrors(t *testing.T) {
 	t.Parallel()
@@ -22,10 +19,9 @@ func TestStoreErrors(t *testing.T) {
 		status     int
 		retryAfter string
 	}{
-		{storeError(507), 507, ""},
-		{fmt.Errorf("add: %w", storeError(429)), 429, "1"},
-		{storeError(503), 503, "5"},
-		{storeError(200), 503, "5"}, // an error is never an OK
+		{store.ErrFull, 507, ""},
+		{fmt.Errorf("add: %w", store.ErrBusy), 429, "1"},
+		{store.ErrClosed, 503, "5"},
 		{errors.New("disk on fire"), 503, "5"},
 	} {
 		s := serve(t)
@@ -125,7 +121,7 @@ func TestLogHoldsNoValues(t *testing.T) {
 	})
 	bearer := []string{"Authorization", "Bearer canary-token"}
 	body := view("url", `"https://x/?a=canary"`, "bizible_id", `"canary"`, "ip", `"203.0.113.7"`)
-	for _, err := range []error{nil, storeError(507), errors.New("disk on fire")} {
+	for _, err := range []error{nil, store.ErrFull, errors.New("disk on fire")} {
 		s.store.err = err
 		s.post(t, "/v1/events", body+"\n"+`{"canary":`, bearer...)
 		s.request(t, "GET", browserPath("_biz_u", "canary"), "", "X-Forwarded-For", "203.0.113.7")

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"callpoint/mapping"
+	"callpoint/store"
 )
 
 // answer is what /v1 says about a body.
@@ -188,20 +189,13 @@ func (c *Collector) readBatch(w http.ResponseWriter, r *http.Request, want lines
 	}
 }
 
-// store hands a batch on and gives a failure its answer.
+// store adds a batch to the store and maps an error to its HTTP status.
 func (c *Collector) store(ctx context.Context, events []mapping.Event, visits []mapping.Visit) (repeated int, _ *refusal) {
 	repeated, err := c.cfg.Store.Add(ctx, events, visits)
 	if err == nil {
 		return repeated, nil
 	}
-	status := http.StatusServiceUnavailable
-	var with interface{ HTTPStatus() int }
-	if errors.As(err, &with) {
-		switch s := with.HTTPStatus(); s {
-		case http.StatusInsufficientStorage, http.StatusTooManyRequests:
-			status = s
-		}
-	}
+	status := StoreStatus(err)
 	text := map[int]string{
 		http.StatusInsufficientStorage: "the store is full; nothing of this request was kept",
 		http.StatusServiceUnavailable:  "the store takes no data at present; nothing of this request was kept",
@@ -209,6 +203,17 @@ func (c *Collector) store(ctx context.Context, events []mapping.Event, visits []
 	}[status]
 	c.cfg.Log.WarnContext(ctx, "events not stored", "status", status, "err", err)
 	return 0, &refusal{status, refusedStore, text}
+}
+
+// StoreStatus returns the HTTP status of an error of the store.
+func StoreStatus(err error) int {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return http.StatusInsufficientStorage
+	case errors.Is(err, store.ErrBusy):
+		return http.StatusTooManyRequests
+	}
+	return http.StatusServiceUnavailable
 }
 
 func (c *Collector) count(b *batch) {

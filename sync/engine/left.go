@@ -47,7 +47,7 @@ func (e *Engine) readLeft(ctx context.Context, r *reader, page salesforce.Page, 
 	for i, record := range page.Records {
 		ids[i], _ = record["Id"].(string)
 	}
-	known, err := e.cfg.Store.Known(ids)
+	known, err := e.cfg.Store.FilterStored(ids)
 	if err != nil || len(known) == 0 {
 		return err
 	}
@@ -126,7 +126,7 @@ func (e *Engine) readByID(ctx context.Context, ids []string, since time.Time, ke
 	if keep && len(calls) > 0 {
 		changed, err = e.cfg.Store.ApplyCalls(ctx, calls)
 	} else {
-		changed, err = e.cfg.Store.Differ(calls)
+		changed, err = e.cfg.Store.CountChanged(calls)
 	}
 	if err != nil {
 		return 0, nil, err

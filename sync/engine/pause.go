@@ -141,7 +141,7 @@ func (e *Engine) retryAll(ctx context.Context) (int, error) {
 	if err := e.retryReasons(ctx); err != nil {
 		return 0, err
 	}
-	return e.cfg.Store.ReleaseAll(ctx, e.now())
+	return e.cfg.Store.MakeAllDue(ctx, e.now())
 }
 
 // RetryParked makes parked touchpoints due: those of these Tasks or keys, or without any
@@ -165,7 +165,7 @@ func (e *Engine) RetryParked(ctx context.Context, ids []string) (n int, err erro
 			}
 			keys[id] = true
 		}
-		n, err = e.cfg.Store.ReleaseParked(ctx, e.now(), keys)
+		n, err = e.cfg.Store.MakeParkedDue(ctx, e.now(), keys)
 		return err
 	})
 	return n, err

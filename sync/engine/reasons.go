@@ -130,5 +130,5 @@ func (e *Engine) refuseReason(r *store.Reason, err *salesforce.Error) {
 // retryReasons makes the reasons due that were refused.
 func (e *Engine) retryReasons(ctx context.Context) error {
 	e.reasonsAfter = time.Time{}
-	return e.cfg.Store.ReleaseReasons(ctx, e.now())
+	return e.cfg.Store.MakeReasonsDue(ctx, e.now())
 }

@@ -20,7 +20,7 @@ func (e *Engine) resolve(ctx context.Context, w *writer) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		dirty, err := e.cfg.Store.Dirty(ctx, e.now(), resolveBatch)
+		dirty, err := e.cfg.Store.NextDirty(ctx, e.now(), resolveBatch)
 		if err != nil || len(dirty) == 0 {
 			return err
 		}

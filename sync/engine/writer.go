@@ -72,7 +72,7 @@ func (w *writer) keepUp(ctx context.Context) {
 // drain sends what is due until nothing is.
 func (w *writer) drain(ctx context.Context) {
 	w.now = w.e.now()
-	if _, err := w.e.cfg.Store.ReleaseParked(ctx, w.now, nil); err != nil {
+	if _, err := w.e.cfg.Store.MakeParkedDue(ctx, w.now, nil); err != nil {
 		w.fail(err)
 	}
 	for {

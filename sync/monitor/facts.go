@@ -3,7 +3,6 @@ package monitor
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"callpoint/store"
@@ -89,8 +88,7 @@ func (s *Server) Run(ctx context.Context) {
 func (s *Server) probe(ctx context.Context) {
 	err := s.Save(ctx)
 	// Too much to write at once is no fault of the store.
-	var refused *store.RefusedError
-	if errors.As(err, &refused) && refused.Status == http.StatusTooManyRequests {
+	if errors.Is(err, store.ErrBusy) {
 		err = nil
 	}
 	if ctx.Err() != nil {

@@ -24,17 +24,19 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
-// ErrFull is returned by Add if the batch does not fit into Config.Max or onto the disk.
+// ErrFull is returned by Add if the batch does not fit into Config.Max or onto the disk. It
+// is a kv.ErrFull.
 var ErrFull error = fullError{}
 
 type fullError struct{}
 
 func (fullError) Error() string { return "the spool is full" }
 
-// HTTPStatus returns the status with which a collector answers.
-func (fullError) HTTPStatus() int { return 507 }
+// Is reports that a full spool is answered as a full store is.
+func (fullError) Is(target error) bool { return target == kv.ErrFull }
 
 // A Sink is the destination of events and sessions. Add makes a batch durable, all of it or
 // nothing, and returns how many records of it were there already.

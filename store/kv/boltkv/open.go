@@ -1,4 +1,4 @@
-package store
+package boltkv
 
 import (
 	"errors"
@@ -7,50 +7,40 @@ import (
 	"os"
 	"path/filepath"
 
+	"callpoint/store/kv"
+
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Open opens the store at path, or creates it with everything in place.
-func Open(path string, o Options) (*Store, error) {
+// Open opens an existing file.
+func Open(path string, o Options) (*DB, error) {
 	o = o.withDefaults()
-	switch fi, err := os.Stat(path); {
-	case errors.Is(err, os.ErrNotExist):
-		if err := create(path, o); err != nil {
-			return nil, fmt.Errorf("create store %s: %w", path, err)
-		}
-	case err != nil:
-		return nil, fmt.Errorf("open store: %w", err)
-	case fi.IsDir():
-		return nil, fmt.Errorf("open store %s: it is a directory; CALLPOINT_STORE names a file", path)
-	}
-	s := &Store{path: path, o: o, queue: make(chan *write, o.Queue), stop: make(chan struct{}), done: make(chan struct{})}
-	var db *bolt.DB
-	err := s.guard(func() (err error) {
-		if db, err = openFile(path, o); err != nil {
+	db := &DB{path: path, o: o, queue: make(chan *write, o.Queue), stop: make(chan struct{}), done: make(chan struct{})}
+	var b *bolt.DB
+	err := db.guard(func() (err error) {
+		if b, err = openFile(path, o); err != nil || o.Accept == nil {
 			return err
 		}
-		if err = identify(db); err == nil {
-			err = migrate(db, o)
-		}
-		return err
+		return b.View(func(t *bolt.Tx) error { return o.Accept(db.newTx(t)) })
 	})
 	if err != nil {
-		if db != nil {
-			db.Close()
+		if b != nil {
+			b.Close()
 		}
-		return nil, fmt.Errorf("open store %s: %w", path, err)
+		return nil, err
 	}
-	// What a copy that was killed left behind; we hold the lock, so nobody is at work on it.
+	// Remove what a copy that was killed left behind. This process holds the file lock, so
+	// no other one is making a copy.
 	for _, part := range []string{compacting(path), backingUp(path)} {
 		_ = os.Remove(part)
 	}
-	s.db.Store(db)
-	go s.writer()
-	return s, nil
+	db.db.Store(b)
+	go db.writer()
+	return db, nil
 }
 
-// openFile opens an existing file and says in plain words why it can not.
+// openFile opens an existing file, and explains in plain words why it cannot.
 func openFile(path string, o Options) (*bolt.DB, error) {
 	size, err := whole(path)
 	if err != nil {
@@ -66,13 +56,13 @@ func openFile(path string, o Options) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, options)
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%w; stop it first, or ask the running daemon (callpoint status)", ErrInUse)
+		return nil, fmt.Errorf("%w; stop it first, or ask the running daemon (callpoint status)", kv.ErrInUse)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
-		return nil, fmt.Errorf("%w: it is no bbolt file (%v); restore a backup, or move it away to start anew", ErrDamaged, err)
+		return nil, fmt.Errorf("%w: it is not a bbolt file (%v); restore a backup, or move it away to start anew", kv.ErrDamaged, err)
 	case err != nil:
 		return nil, err
 	}
-	db.AllocSize = o.step(size)
+	db.AllocSize = o.growthStep(size)
 	err = same(opened, path)
 	if err == nil {
 		err = structure(opened)
@@ -84,8 +74,8 @@ func openFile(path string, o Options) (*bolt.DB, error) {
 	return db, nil
 }
 
-// same makes sure that we locked the file that has the name: while we waited for the
-// lock, its owner may have put a compacted one in its place.
+// same returns an error unless the locked file f still has the name path: while Open
+// waited for the lock, its owner may have replaced it by a compacted one.
 func same(f *os.File, path string) error {
 	locked, err := f.Stat()
 	if err != nil {
@@ -96,7 +86,7 @@ func same(f *os.File, path string) error {
 		return err
 	}
 	if !os.SameFile(locked, named) {
-		return fmt.Errorf("%w: it was compacted just now; try again", ErrInUse)
+		return fmt.Errorf("%w: it was compacted just now; try again", kv.ErrInUse)
 	}
 	return nil
 }
@@ -114,24 +104,24 @@ func whole(path string) (size int64, err error) {
 	}
 	size = fi.Size()
 	if size < 4*int64(os.Getpagesize()) {
-		return 0, fmt.Errorf("%w: it has only %d bytes; restore a backup, or remove it to start anew", ErrDamaged, size)
+		return 0, fmt.Errorf("%w: it has only %d bytes; restore a backup, or remove it to start anew", kv.ErrDamaged, size)
 	}
 	if end := readMeta(f).end(); size < end {
-		return 0, fmt.Errorf("%w: it was cut short: %d bytes are there of %d; restore a backup", ErrDamaged, size, end)
+		return 0, fmt.Errorf("%w: it was cut short: %d bytes are there of %d; restore a backup", kv.ErrDamaged, size, end)
 	}
 	return size, nil
 }
 
-// smallStore is up to which size a start looks at every page.
+// smallStore is the size up to which Open verifies every page.
 const smallStore = 64 << 20
 
-// structure refuses a file in whose pages bbolt would go round in a circle. Of a large one it
-// reads only the inner pages, some two in a hundred; Check reads the rest.
+// structure refuses a file whose pages would send bbolt in a circle. Of a large file it
+// reads the inner pages alone, about two in a hundred; Structure reads the rest.
 func structure(f io.ReaderAt) (err error) {
 	m := readMeta(f)
 	w := newWalk(f, m, func(format string, args ...any) {
 		if err == nil {
-			err = fmt.Errorf("%w: %s; restore a backup", ErrDamaged, fmt.Sprintf(format, args...))
+			err = fmt.Errorf("%w: %s; restore a backup", kv.ErrDamaged, fmt.Sprintf(format, args...))
 		}
 	})
 	w.inner = m.end() > smallStore
@@ -149,9 +139,11 @@ func boltOptions(o Options, size int64) *bolt.Options {
 	}
 }
 
-// create makes the file under another name first: a power cut during the very
-// first initialisation would leave a file that does not open.
-func create(path string, o Options) error {
+// Create writes a new file with every bucket and what init puts into them. The file is
+// made under another name first: a power cut during the very first initialisation would
+// leave a file that does not open. It is no error if another process created the file
+// meanwhile; that one stays.
+func Create(path string, o Options, init func(kv.Tx) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".callpoint-new-*")
 	if err != nil {
@@ -163,20 +155,14 @@ func create(path string, o Options) error {
 	tmp := f.Name()
 	f.Close()
 	defer os.Remove(tmp)
-	// Mapped no further than it reaches, so that it begins small.
-	db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: o.Timeout, FreelistType: bolt.FreelistMapType})
+	// Mapped no further than the file reaches, so that it begins small.
+	b, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: o.withDefaults().Timeout, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return err
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range buckets {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		return putIdentity(tx, identity{format, schema, o.Now().UTC()})
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
+	db := &DB{path: path, o: o}
+	db.db.Store(b)
+	if err := errors.Join(db.Migrate(init), b.Close()); err != nil {
 		return err
 	}
 	// Link, not rename: of two processes that start at once, one wins and none overwrites.

@@ -1,7 +1,8 @@
-package store
+package boltkv
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,9 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"callpoint/mapping"
+	"callpoint/store/kv"
 )
 
 // Pages that refer to each other in a circle, as a disk that lies may leave them, are
@@ -26,9 +26,9 @@ func TestPagesInACircle(t *testing.T) {
 			if err := os.WriteFile(path, leadingTo(good, n, to), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			code, said := child(t, path)
-			if code != foundRefused || !strings.Contains(said, "referred to twice") || !strings.Contains(said, "restore a backup") {
-				t.Errorf("page %d leading to page %d: exit %d, said %.300q", n, to, code, said)
+			_, err := Open(path, testOptions)
+			if !errors.Is(err, kv.ErrDamaged) || !strings.Contains(err.Error(), "referred to twice") || !strings.Contains(err.Error(), "restore a backup") {
+				t.Errorf("page %d leading to page %d: %v", n, to, err)
 			}
 		}
 	}
@@ -51,17 +51,23 @@ func leadingTo(file []byte, n int, to uint64) []byte {
 	return b
 }
 
-// A page that says it has fewer elements than are there would lose the rest in silence.
-func TestFewerElementsAreSeen(t *testing.T) {
+// A page that claims fewer elements than it has would lose the rest in silence.
+func TestFewerElementsAreFound(t *testing.T) {
 	t.Parallel()
 	good := victim(t)
-	path := filepath.Join(t.TempDir(), "callpoint.db")
+	path := filepath.Join(t.TempDir(), "test.db")
 	for _, n := range usedPages(t, good) {
 		b := append([]byte{}, good...)
 		count := b[n*os.Getpagesize()+10:]
 		binary.NativeEndian.PutUint16(count, binary.NativeEndian.Uint16(count)-1)
-		if contents(t, path, b) != "" {
-			t.Errorf("page %d with one element less: not found", n)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if db, err := Open(path, testOptions); !errors.Is(err, kv.ErrDamaged) {
+			t.Errorf("page %d with one element less: %v", n, err)
+			if err == nil {
+				db.Close()
+			}
 		}
 	}
 }
@@ -113,72 +119,40 @@ func (c *countingReader) ReadAt(p []byte, at int64) (int, error) {
 	return c.r.ReadAt(p, at)
 }
 
-// large is a store with trees of several levels.
+// large is a file with trees of several levels.
 func large(t *testing.T) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "callpoint.db")
-	s, err := Open(path, Options{})
-	if err != nil {
+	db := openTest(t, Options{})
+	fill(t, db, 20, 1000)
+	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for v := range 20 {
-		var events []mapping.Event
-		for i := range 1000 {
-			events = append(events, event(fmt.Sprintf("visitor-%d", v), i))
-		}
-		if _, err := s.Add(t.Context(), events, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.ReadFile(path)
+	file, err := os.ReadFile(db.path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return file
 }
 
-// A check does not hold up the writer, not even while the structure is verified.
-func TestCheckBesideWrites(t *testing.T) {
+// The verification of the structure does not delay the writer.
+func TestStructureBesideWrites(t *testing.T) {
 	t.Parallel()
-	s := openTest(t)
-	fillGolden(t, s)
-	f, err := os.Open(s.path)
+	db := openTest(t, Options{})
+	fill(t, db, 20, 20)
+	f, err := os.Open(db.path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	var once sync.Once
-	problems, err := s.check(readerAt(func(p []byte, at int64) (int, error) {
+	problems, err := db.structure(t.Context(), readerAt(func(p []byte, at int64) (int, error) {
 		if at >= 2*int64(os.Getpagesize()) { // below are the metas
-			once.Do(func() { addInTime(t, s) })
+			once.Do(func() { fill(t, db, 50, 1) }) // many transactions; it hangs if they wait for the check
 		}
 		return f.ReadAt(p, at)
 	}))
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%q %v", problems, err)
-	}
-}
-
-// addInTime stores many small bodies one by one, which is many transactions.
-func addInTime(t *testing.T, s *Store) {
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		for i := 0; i < 50 && err == nil; i++ {
-			_, err = s.Add(t.Context(), []mapping.Event{event("beside", i)}, nil)
-		}
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Error("writes wait for the check")
 	}
 }
 
