@@ -271,7 +271,7 @@ func TestStatusWithoutADaemon(t *testing.T) {
 	b := listenBench(t)
 	b.syncOnce()
 	out, errs, code := b.run("status")
-	if code != exitDone || !strings.Contains(out, "callpoint is ok") || !strings.Contains(out, "last complete cycle") || !strings.Contains(out, "nothing new") {
+	if code != exitDone || !strings.Contains(out, "ok: Waiting for the first page view.") || !strings.Contains(out, "last complete cycle") || !strings.Contains(out, "nothing new") {
 		t.Errorf("status: exit %d\n%s%s", code, out, errs)
 	}
 	b.env = append(b.env, "SALESFORCE_CONSUMER_SECRET=wrong")
@@ -279,7 +279,7 @@ func TestStatusWithoutADaemon(t *testing.T) {
 		t.Fatalf("--sync-once with a wrong secret: exit %d", code)
 	}
 	out, _, code = b.run("status")
-	if code != exitFailed || !strings.Contains(out, "callpoint is failing") || !strings.Contains(out, "SALESFORCE_CONSUMER_SECRET") {
+	if code != exitFailed || !strings.Contains(out, "failing: Calls are not being credited: ") || !strings.Contains(out, "SALESFORCE_CONSUMER_SECRET") {
 		t.Errorf("status after a refused login: exit %d\n%s", code, out)
 	}
 	var h monitor.Health

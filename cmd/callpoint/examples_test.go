@@ -243,7 +243,7 @@ func upgradeExample(t *testing.T, text string) {
 	d := b.daemon()
 	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", ""))
 	b.env = append(b.env, "CALLPOINT_LISTEN="+strings.TrimPrefix(d.url, "http://"))
-	if out := b.shell(dir, text, folders...); !strings.Contains(out, "callpoint is ok") {
+	if out := b.shell(dir, text, folders...); !strings.Contains(out, "ok: Page views arrive. Waiting for the first call.") {
 		t.Errorf("it says\n%s", out)
 	}
 	d.stop()

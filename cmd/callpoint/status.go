@@ -15,11 +15,11 @@ import (
 func (p *program) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Say whether calls get their credit: each check, the backlog, the last cycles",
-		Long: `status says what /healthz says, for people. It asks the running daemon; where none runs
-(cron and --sync-once), it tells from the store how the last cycles went.
+		Short: "Report whether calls are being credited: each check and the last cycles",
+		Long: `status prints the content of /healthz for people. It asks the running daemon; without one
+(cron and --sync-once) it reads the history of the last cycles from the store.
 
-Exit code 0: ok or degraded; 1: a check is failing; 3: touchpoints stand parked.`,
+Exit code 0: ok or degraded; 1: a check is failing; 3: touchpoints are parked.`,
 		Example: `  callpoint status
   callpoint status --output json`,
 		Args: cobra.NoArgs,
@@ -51,7 +51,11 @@ var colours = map[monitor.Status]string{monitor.OK: green, monitor.Degraded: yel
 
 func (p *program) statusText(v monitor.StatusView, now time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "callpoint is %s\n\n", p.paint(colours[v.Status], string(v.Status)))
+	fmt.Fprintf(&b, "%s: %s\n", p.paint(colours[v.Status], string(v.Status)), v.Sentence)
+	if v.Next != "" {
+		fmt.Fprintln(&b, v.Next)
+	}
+	fmt.Fprintln(&b, v.Tag)
 	width := textWidth
 	if t := p.terminal(); t > 0 {
 		width = t

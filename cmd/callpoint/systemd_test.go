@@ -126,16 +126,16 @@ func TestSystemdHearsHowItStands(t *testing.T) {
 	d := b.daemon()
 	for _, what := range []string{
 		"EXTEND_TIMEOUT_USEC=60000000", "STATUS=opening the store", "STATUS=migrating the store: schema 2 of ",
-		"READY=1", "STATUS=ready: 3 calls in the last cycle, 0 waiting, last success ",
+		"READY=1", "STATUS=Calls are being credited: 2 of 3 calls in the last 30 days were matched to a web session; ",
 	} {
 		heard(what)
 	}
 	b.task(time.Now().Add(-time.Hour), map[string]any{"bizible2__BizibleId__c": "nobody"})
 	d.sync()
-	heard("STATUS=ready: 1 call in the last cycle, 0 waiting, last success ")
+	heard("STATUS=Calls are being credited: 2 of 4 calls in the last 30 days were matched to a web session; ")
 	b.org.Fault(orgsim.Fault{Op: orgsim.OpQuery, Status: 503, Times: -1})
 	d.request("POST", "/v1/sync", nil)
-	heard("STATUS=degraded: poll_age: the last cycle failed: ")
+	heard("STATUS=Calls are being credited, but something needs your attention: poll age. poll_age: the last cycle failed: ")
 	d.stop()
 	heard("STOPPING=1")
 }

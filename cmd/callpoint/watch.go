@@ -21,7 +21,7 @@ import (
 // watches is what the monitor of a running app looks at.
 func (a *app) watches() monitor.Config {
 	return monitor.Config{
-		Store: a.store, Engine: a.engine, Org: a.client, Interval: a.cfg.PollInterval, Now: time.Now, Log: a.log, Build: build(),
+		Store: a.store, Engine: a.engine, Org: a.client, Interval: a.cfg.PollInterval, Now: time.Now, Log: a.log, Build: build(), DryRun: a.cfg.DryRun, Host: first(a.cfg.Hosts),
 		Collected: func() monitor.Collected {
 			col := a.collected.Load()
 			if col == nil {
@@ -32,6 +32,14 @@ func (a *app) watches() monitor.Config {
 				Rejected: s.Rejected, Bots: s.Bots, Refused: s.Refused, ConsentRefused: s.ConsentRefused, LastReceived: s.LastReceived}
 		},
 	}
+}
+
+// first returns the first of several names, or nothing.
+func first(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 // build is what the binary says of itself.
@@ -83,7 +91,7 @@ func offline(c Config, r rules, s *store.Store) (*monitor.Server, error) {
 		return nil, failed(err)
 	}
 	m := monitor.New(monitor.Config{Store: s, Engine: e, Offline: true, Interval: c.PollInterval, Now: time.Now,
-		Log: slog.New(slog.DiscardHandler), Build: build()})
+		Log: slog.New(slog.DiscardHandler), Build: build(), DryRun: c.DryRun, Host: first(c.Hosts)})
 	m.Measure()
 	return m, nil
 }

@@ -35,6 +35,9 @@ type facts struct {
 	readErr  error
 	recent   share // of the last recentDays
 	before   share // of the beforeDays before them
+	credit   credit
+	earliest time.Time // of all events ever stored; zero: there is none
+	anyCall  bool      // a call was read
 }
 
 // share is how many of the calls that count were matched.
@@ -108,13 +111,25 @@ func (s *Server) refresh() {
 	err = errors.Join(err, cerr)
 
 	s.mu.Lock()
-	rates := now.Sub(s.rated) >= rateEvery
+	stale := now.Sub(s.rated) >= rateEvery
+	earliest, anyCall := s.facts.earliest, s.facts.anyCall
 	s.mu.Unlock()
-	var recent, before share
-	if rates {
+	var rated rates
+	if stale {
 		var rerr error
-		recent, before, rerr = s.rates(now)
+		rated, rerr = s.rates(now)
 		err = errors.Join(err, rerr)
+	}
+	if earliest.IsZero() {
+		var eerr error
+		earliest, eerr = s.cfg.Store.Earliest()
+		err = errors.Join(err, eerr)
+	}
+	if !anyCall {
+		err = errors.Join(err, s.cfg.Store.EachCall(time.Time{}, endOfTime, func(store.Call, *store.Touchpoint) bool {
+			anyCall = true
+			return false
+		}))
 	}
 	received := time.Time{}
 	if s.cfg.Collected != nil {
@@ -128,8 +143,9 @@ func (s *Server) refresh() {
 	if writable != nil {
 		f.writable = writable
 	}
-	if rates {
-		f.recent, f.before, s.rated = recent, before, now
+	f.earliest, f.anyCall = earliest, anyCall
+	if stale {
+		f.recent, f.before, f.credit, s.rated = rated.recent, rated.before, rated.credit, now
 	}
 	if received.After(s.history.Received) {
 		s.history.Received = received
@@ -139,14 +155,30 @@ func (s *Server) refresh() {
 // mostRated bounds how many calls a look at the match rate reads.
 const mostRated = 5000
 
-// rates counts matches among the newest calls.
-func (s *Server) rates(now time.Time) (recent, before share, err error) {
-	week := now.AddDate(0, 0, -recentDays)
+// endOfTime is later than any call.
+var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// rates is what one walk over the newest calls counts.
+type rates struct {
+	recent, before share
+	credit         credit
+}
+
+// rates counts the newest calls.
+func (s *Server) rates(now time.Time) (r rates, err error) {
+	week, month := now.AddDate(0, 0, -recentDays), now.AddDate(0, 0, -reportDays)
 	n := 0
-	err = s.cfg.Store.EachCall(week.AddDate(0, 0, -beforeDays), now, func(c store.Call, _ *store.Touchpoint) bool {
-		into := &recent
+	err = s.cfg.Store.EachCall(week.AddDate(0, 0, -beforeDays), now, func(c store.Call, t *store.Touchpoint) bool {
+		if n++; n > mostRated {
+			r.credit.capped = c.At.After(month)
+			return false
+		}
+		if !c.At.Before(month) {
+			r.credit.add(c, t)
+		}
+		into := &r.recent
 		if c.At.Before(week) {
-			into = &before
+			into = &r.before
 		}
 		if counts(c.Resolution.Reason) {
 			into.counted++
@@ -154,8 +186,7 @@ func (s *Server) rates(now time.Time) (recent, before share, err error) {
 		if isMatched(c.Resolution.Reason) {
 			into.matched++
 		}
-		n++
-		return n < mostRated
+		return true
 	})
-	return recent, before, err
+	return r, err
 }

@@ -25,7 +25,8 @@ type Check struct {
 
 // Health is the answer of /healthz.
 type Health struct {
-	Status Status  `json:"status"`
+	Status Status `json:"status"`
+	Headline
 	Checks []Check `json:"checks"`
 }
 
@@ -93,6 +94,7 @@ func (s *Server) Health() Health {
 		h.Checks = append(h.Checks, c)
 		h.Status = worse(h.Status, status)
 	}
+	h.Headline = s.headline(v, h.Checks)
 	return h
 }
 

@@ -3,7 +3,6 @@ package monitor
 import (
 	"context"
 	"errors"
-	"html"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -303,37 +302,4 @@ func TestCyclesThatWereReadStay(t *testing.T) {
 	if n := len(b.history.Cycles); n != keptCycles {
 		t.Errorf("%d cycles are kept", n)
 	}
-}
-
-// What the status page says at its top, from the start on to an outage that is longer than
-// what is remembered of it.
-func TestPageHeadline(t *testing.T) {
-	t.Parallel()
-	down := &salesforce.Error{Op: "login", Message: "connection refused"}
-	b := newBench(t, down)
-	b.refresh()
-	b.probe(t.Context())
-	says := func(want ...string) {
-		t.Helper()
-		code, page := b.get("/")
-		for _, text := range want {
-			if code != http.StatusOK || !strings.Contains(page, text) {
-				t.Errorf("%d, without %q", code, text)
-			}
-		}
-	}
-	says("Nothing has been synced yet.", "No cycle has been completed yet.", "Calls by reason</h2>\n<p class=\"quiet\">No calls in the last 30 days.")
-	b.Cycle(engine.Report{At: b.now, Err: down})
-	says("Nothing has been synced yet.", "No cycle has been completed yet.", "not known before the first complete cycle", html.EscapeString(salesforce.Cure(down)))
-	if salesforce.Cure(down) == "" {
-		t.Error("no cure: nothing is proved")
-	}
-	b.Cycle(engine.Report{At: b.now})
-	says("Calls get their credit.", "The last complete cycle ended 0 s ago.")
-	b.Cycle(engine.Report{At: b.now, Err: down})
-	says("Calls get their credit, but something needs a look.", "The last complete cycle ended 0 s ago; one has failed since.")
-	for range keptCycles {
-		b.Cycle(engine.Report{At: b.now, Err: down})
-	}
-	says("The last complete cycle ended 0 s ago; the last 20 have failed.")
 }

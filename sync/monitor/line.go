@@ -5,30 +5,27 @@ import (
 	"strings"
 )
 
-// Line is how callpoint stands, in one line for systemctl status: what is wrong, or
-// what the last cycle did. It changes with the minute, not with the second.
+// Line returns the headline for systemctl status, with the last cycle where all is well and
+// with the cause where it is not. It changes with the minute, not with the second.
 func (s *Server) Line() string {
 	v := s.Status()
-	var wrong []string
+	switch {
+	case v.State == StateWorking && len(v.Cycles) > 0:
+		return v.Sentence + " " + did(v)
+	case v.State != StateAttention:
+		return strings.TrimSpace(v.Sentence + " " + v.Next)
+	}
+	var causes []string
 	for _, c := range v.Checks {
 		if c.Status != OK {
-			wrong = append(wrong, c.Name+": "+c.Detail)
+			causes = append(causes, c.Name+": "+c.Detail)
 		}
 	}
-	switch {
-	case len(v.Cycles) == 0:
-		return "ready: the first cycle is under way"
-	case v.Status == OK:
-		return "ready: " + did(v)
-	}
-	return fmt.Sprintf("%s: %s", v.Status, strings.Join(wrong, "; "))
+	return v.Sentence + " " + strings.Join(causes, "; ")
 }
 
+// did describes the last cycle.
 func did(v StatusView) string {
 	c := v.Cycles[0]
-	calls := fmt.Sprintf("%d calls", c.Calls)
-	if c.Calls == 1 {
-		calls = "1 call"
-	}
-	return fmt.Sprintf("%s in the last cycle, %d waiting, last success %s", calls, v.Backlog.Due, c.At.Format("15:04:05 UTC"))
+	return fmt.Sprintf("Last cycle %s: %s, %d waiting.", c.At.Format("15:04 UTC"), plural(c.Calls, "call", "calls"), v.Backlog.Due)
 }

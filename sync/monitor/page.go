@@ -117,7 +117,6 @@ type callTable struct {
 type statusPage struct {
 	head
 	Status     StatusView
-	Answer     string
 	Summary    string
 	Trouble    []Check
 	Said       string
@@ -146,23 +145,8 @@ const (
 	shownParked = 20
 )
 
-var answers = map[Status]string{
-	OK:       "Calls get their credit.",
-	Degraded: "Calls get their credit, but something needs a look.",
-	Failing:  "Calls do not get their credit at present.",
-}
-
-// answer is the page's headline. Before the first complete cycle nothing got its credit.
-func answer(v StatusView) string {
-	if v.Status == Degraded && v.Success.IsZero() {
-		return "Nothing has been synced yet."
-	}
-	return answers[v.Status]
-}
-
 func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) {
 	p := statusPage{head: head{"Status", "status", s.cfg.Now()}, Status: s.Status(), Rate: "–"}
-	p.Answer = answer(p.Status)
 	for _, c := range p.Status.Checks {
 		if c.Status != OK {
 			c.Name = strings.ReplaceAll(c.Name, "_", " ")

@@ -29,6 +29,10 @@ type Config struct {
 	Build    Build
 
 	Collected func() Collected // what came in; nil: nothing is collected here
+
+	DryRun  bool                                 // nothing is written to Salesforce
+	Host    string                               // under which browsers reach the collector; empty: not known
+	Standby func() (leader string, standby bool) // nil: this instance always leads
 }
 
 // Build says what runs.
