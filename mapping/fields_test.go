@@ -17,8 +17,8 @@ func matchedRecord(s *Settings, landing string) *record {
 		FormURL: "https://www.example.com/contact?x=1", UserAgent: "Firefox/120.0 (Windows NT 10.0)", PageViews: 3,
 		Geo: Geo{"Seattle", "Washington", "United States"},
 	}
-	call := &Call{TaskID: "00T000000000001AAA", Visitor: "v1", At: start.Add(time.Minute), Fields: map[string]any{
-		"Id": "00T000000000001", "Type": "Call", "Subject": "Hello", "WhoId": "003000000000001", "Score__c": json.Number("12.5"), "Done__c": true,
+	call := &Call{TaskID: "00T000000000001AAA", Visitor: "v1", Account: "001000000000001AAA", At: start.Add(time.Minute), Fields: map[string]any{
+		"Id": "00T000000000001", "Type": "Call", "Subject": "Hello", "WhoId": "003000000000001", "WhatId": "500000000000001", "Score__c": json.Number("12.5"), "Done__c": true,
 		"Day__c": "2026-11-23", "Stamp__c": "2026-11-23T12:00:00.000+0000",
 	}}
 	return s.newRecord(call, x, s.classify(siteCache{}, x), touchPosition{first: true, lead: true, converted: true})
@@ -32,7 +32,7 @@ func TestTouchpointFields(t *testing.T) {
 		"Touchpoint_Type": "Call", "Medium": "Call", "Touchpoint_Date": "2026-11-23T12:00:00.250Z", "Touchpoint_Source": "Google AdWords",
 		"Marketing_Channel": "Paid Search", "Marketing_Channel_Path": "Paid Search.AdWords",
 		"Ad_Campaign_Name": "Spring", "Ad_Campaign_Id": "77", "Ad_Content": "blue", "Ad_Id": "1", "Ad_Group_Id": "2",
-		"Ad_Group_Name": nil, "Keyword_Id": nil, "Placement_Id": nil, "Placement_Name": nil, "Site_Id": nil, "Site_Name": nil, "Case": nil,
+		"Ad_Group_Name": nil, "Keyword_Id": nil, "Placement_Id": nil, "Placement_Name": nil, "Site_Id": nil, "Site_Name": nil, "Case": "500000000000001AAA", "Account": "001000000000001AAA",
 		"Ad_Destination_URL": "http://info.example.com/demo", "Keyword_Text": "red shoes", "Keyword_MatchType": "Exact",
 		"Landing_Page": "info.example.com/demo", "Landing_Page_Raw": landing,
 		"Referrer_Page": "www.google.com/search", "Referrer_Page_Raw": "https://www.google.com/search?q=shoes#x",
@@ -221,7 +221,7 @@ func TestParseFields(t *testing.T) {
 	if _, ok := v["bizible2__Browser__c"]; ok || len(v) != len(DefaultFields().fields)+5 {
 		t.Errorf("the dropped field is there, or another is not: %d fields", len(v))
 	}
-	if len(DefaultFields().Names()) != 39 || DefaultFields().Names()[1] != "bizible2__Medium__c" || DefaultFields().fields[1].value != "medium" {
+	if len(DefaultFields().Names()) != 40 || DefaultFields().Names()[1] != "bizible2__Medium__c" || DefaultFields().fields[1].value != "medium" {
 		t.Error("the built-in map has changed")
 	}
 	only, err := ParseFields([]byte("* = -\nA__c = type"))
