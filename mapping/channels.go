@@ -66,22 +66,27 @@ const (
 // pattern is one alternative of a cell.
 type pattern struct {
 	kind    patternKind
-	text    string   // in lower case, stars and all
+	text    string   // in lower case, with its stars
 	parts   []string // text between its stars
+	plain   []string // of a URL, the parts as people write them
 	builtin builtin
 }
 
 // ruleInput is what the rules are asked about. A call without a session has a campaign and nothing else.
 type ruleInput struct {
 	values  [len(columns)]string // in lower case
+	plain   [len(columns)]string // of the URLs, as people write them
 	landing *landingSource       // nil for a call without a session
 }
 
 func (o *landingSource) ruleInput() ruleInput {
 	h := ruleInput{landing: o}
-	h.values = [...]string{strings.ToLower(o.params.get("utm_campaign")), o.medium, o.source, strings.ToLower(o.page.raw), ""}
+	h.values = [...]string{plainText(strings.ToLower(o.params.get("utm_campaign"))), o.medium, o.source, strings.ToLower(o.page.raw), ""}
 	if o.class != noReferrer {
 		h.values[referringWebsite] = strings.ToLower(o.referrer.raw)
+	}
+	for _, column := range []int{landingPage, referringWebsite} {
+		h.plain[column] = plainURL(h.values[column])
 	}
 	return h
 }
@@ -130,7 +135,7 @@ func (p *pattern) matches(h *ruleInput, column int) bool {
 	case builtinPattern:
 		return h.landing != nil && h.landing.builtins[p.builtin]
 	}
-	return value != "" && glob(p.parts, value)
+	return value != "" && (glob(p.parts, value) || p.plain != nil && glob(p.plain, h.plain[column]))
 }
 
 // glob matches a text with the parts of a pattern between its stars. Each inner part is taken

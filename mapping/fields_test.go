@@ -149,7 +149,7 @@ func TestValuesAreFit(t *testing.T) {
 	if got := tp.Values["bizible2__Landing_Page_Raw__c"]; got != "https://www.example.com/?utm_term=a%00b%ff%0ac&utm_content=%20%20" {
 		t.Errorf("the landing page was cut to %v", got)
 	}
-	if got := tp.Values["bizible2__Keyword_Text__c"]; got != "ab\uFFFD c" {
+	if got := tp.Values["bizible2__Keyword_Text__c"]; got != "abÿ c" {
 		t.Errorf("the keyword is %q", got)
 	}
 	if got, ok := tp.Values["bizible2__Ad_Content__c"]; got != nil || !ok {

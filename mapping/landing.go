@@ -21,9 +21,10 @@ type landingSource struct {
 
 // readLanding reads a landing. It costs a few microseconds, so each session is read once.
 func (s *Settings) readLanding(sites siteCache, x Landing) *landingSource {
-	o := &landingSource{page: splitURL(x.Page), referrer: splitURL(x.Referrer)}
+	o := &landingSource{page: splitURL(tidyURL(x.Page)), referrer: splitURL(tidyReferrer(x.Referrer))}
 	o.params = pageParams(o.page)
-	o.medium, o.source = strings.ToLower(o.params.get("utm_medium")), strings.ToLower(o.params.get("utm_source"))
+	o.medium = plainText(strings.ToLower(o.params.get("utm_medium")))
+	o.source = plainText(strings.ToLower(o.params.get("utm_source")))
 	o.class = s.siteClass(sites, o.referrer.host, o.page.host)
 	if o.class == otherSite {
 		o.class, o.name, o.phrase = identify(o.referrer)

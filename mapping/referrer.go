@@ -67,9 +67,16 @@ func within(host, domain string) bool {
 }
 
 func withinAny(host string, domains []string) bool {
-	return slices.ContainsFunc(domains, func(d string) bool {
-		return within(host, strings.ToLower(strings.TrimLeft(strings.TrimSpace(d), "*.")))
-	})
+	return slices.ContainsFunc(domains, func(d string) bool { return within(host, domainName(d)) })
+}
+
+// domainName returns the canonical host of a domain that somebody wrote: "*.Example.com", "münchen.example".
+func domainName(s string) string {
+	s = strings.TrimLeft(tidyURL(s), "*.")
+	if host := hostOf(s); host != "" {
+		return host
+	}
+	return asciiHost(strings.ToLower(s))
 }
 
 // known is a site that the lists name.

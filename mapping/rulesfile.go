@@ -93,7 +93,7 @@ func isHeader(cells []string) bool {
 		return false
 	}
 	for i, name := range want {
-		if !strings.EqualFold(plain.Replace(cells[i]), plain.Replace(name)) {
+		if !strings.EqualFold(plain.Replace(visible(cells[i])), plain.Replace(name)) {
 			return false
 		}
 	}
@@ -158,7 +158,7 @@ func (p *ruleParser) row(line int, cells []string) {
 	for len(cells) < 2+len(columns) {
 		cells = append(cells, "")
 	}
-	x := row{line: line, channel: cells[0], subchannel: cells[1]}
+	x := row{line: line, channel: p.name(line, "Channel", cells[0]), subchannel: p.name(line, "Sub Channel", cells[1])}
 	var named, texts []string
 	for i, column := range columns {
 		text := cells[2+i]
@@ -184,10 +184,27 @@ func (p *ruleParser) row(line int, cells []string) {
 	p.rules.rows = append(p.rules.rows, x)
 }
 
+// name reads the name of a channel or subchannel.
+func (p *ruleParser) name(line int, column, text string) string {
+	if hidden := invisibleIn(text); hidden != "" {
+		p.doubtInvisible(line, column, text, hidden)
+		text = strings.TrimSpace(visible(text))
+	}
+	return text
+}
+
+func (p *ruleParser) doubtInvisible(line int, column, text, hidden string) {
+	p.doubt(line, column, text, "holds the invisible characters "+hidden+", which are ignored; type the cell anew")
+}
+
 // cell reads the alternatives of a cell; nil is no condition.
 func (p *ruleParser) cell(line, column int, text string) cell {
 	var c cell
 	for alternative := range strings.SplitSeq(text, ";") {
+		if hidden := invisibleIn(alternative); hidden != "" {
+			p.doubtInvisible(line, columns[column], alternative, hidden)
+			alternative = visible(alternative)
+		}
 		if alternative = strings.TrimSpace(alternative); alternative == "" {
 			continue
 		}
@@ -205,7 +222,7 @@ func (p *ruleParser) cell(line, column int, text string) cell {
 
 // parsePattern reads one alternative, and says what is wrong with it.
 func parsePattern(column int, text string) (pattern, string) {
-	lower := strings.ToLower(text)
+	lower := plainText(strings.ToLower(text))
 	bracketed := strings.HasPrefix(lower, "[") && strings.HasSuffix(lower, "]")
 	name := strings.TrimSpace(strings.Trim(lower, "[]"))
 	logic, isBuiltin := builtinNames[name]
@@ -220,13 +237,17 @@ func parsePattern(column int, text string) (pattern, string) {
 	case bracketed && column == referringWebsite:
 		return wrong, "unknown built-in logic; known are " + builtinList()
 	case column != referringWebsite || strings.Contains(lower, "*"):
-		return pattern{kind: textPattern, text: lower, parts: strings.Split(lower, "*")}, ""
+		p := pattern{kind: textPattern, text: lower, parts: strings.Split(lower, "*")}
+		if column == landingPage || column == referringWebsite {
+			p.plain = strings.Split(plainURL(lower), "*")
+		}
+		return p, ""
 	case lower == "direct":
 		return pattern{kind: directPattern, text: lower}, ""
 	}
-	host := splitURL(lower).host
+	host := hostOf(lower)
 	if host == "" {
-		host = strings.Trim(lower, "/")
+		host = asciiHost(strings.Trim(lower, "/"))
 	}
 	if host = strings.TrimPrefix(host, "www."); !strings.Contains(host, ".") {
 		host += ".com"

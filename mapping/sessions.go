@@ -15,7 +15,7 @@ import (
 // filled in; Resolve adds the rest.
 func (s *Settings) Sessions(visitor string, events []Event, visits []Visit) []Session {
 	b := sessionizer{s: s, visitor: visitor, sites: siteCache{}}
-	timeline, finished := activity(events), latestVisits(visits)
+	timeline, finished := activity(tidied(events)), latestVisits(visits)
 	for len(timeline) > 0 || len(finished) > 0 {
 		// A visit that starts with an event comes first, and so absorbs it.
 		if len(timeline) == 0 || len(finished) > 0 && !finished[0].StartedAt.After(timeline[0].At) {
@@ -36,14 +36,52 @@ func (s *Settings) Sessions(visitor string, events []Event, visits []Visit) []Se
 	return b.list
 }
 
-// activity gives page views and forms in order of time, repeats left out. What tells repeats
-// apart leads the order; the rest of it makes the same one of two repeats win every time.
+// tidied returns page views and forms with their URLs as they are compared and shown.
+func tidied(events []Event) []Event {
+	list := make([]Event, 0, len(events))
+	for _, e := range events {
+		if e.Kind == View || e.Kind == Form {
+			e.URL, e.Referrer = tidyURL(e.URL), tidyReferrer(e.Referrer)
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// CompareRepeats orders two reports of one event, the one to keep first: one with a referrer,
+// then one with a place, then the smaller by the rest. The result does not depend on which
+// report arrived first.
+func CompareRepeats(a, b *Event) int {
+	return cmp.Or(
+		compareBool(b.Referrer != "", a.Referrer != ""),
+		compareBool(b.Geo != Geo{}, a.Geo != Geo{}),
+		strings.Compare(a.Referrer, b.Referrer),
+		strings.Compare(a.Geo.Country, b.Geo.Country),
+		strings.Compare(a.Geo.Region, b.Geo.Region),
+		strings.Compare(a.Geo.City, b.Geo.City),
+		strings.Compare(a.UserAgent, b.UserAgent),
+		strings.Compare(a.Title, b.Title),
+		compareBool(b.Consent, a.Consent),
+	)
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// activity returns page views and forms in order of time, without repeats. The sort begins with
+// the fields that identify an event; the rest makes the choice among repeats deterministic.
 func activity(events []Event) []*Event {
 	list := make([]*Event, 0, len(events))
 	for i := range events {
-		if events[i].Kind == View || events[i].Kind == Form {
-			list = append(list, &events[i])
-		}
+		list = append(list, &events[i])
 	}
 	slices.SortFunc(list, func(a, b *Event) int {
 		if c := a.At.Compare(b.At); c != 0 {
@@ -53,11 +91,7 @@ func activity(events []Event) []*Event {
 			cmp.Compare(a.Sequence, b.Sequence),
 			-strings.Compare(string(a.Kind), string(b.Kind)), // view before form
 			strings.Compare(a.URL, b.URL),
-			-strings.Compare(a.Referrer, b.Referrer), // something before nothing
-			-strings.Compare(a.UserAgent, b.UserAgent),
-			-strings.Compare(a.Geo.Country, b.Geo.Country),
-			-strings.Compare(a.Geo.Region, b.Geo.Region),
-			-strings.Compare(a.Geo.City, b.Geo.City),
+			CompareRepeats(a, b),
 		)
 	})
 	return slices.CompactFunc(list, func(a, b *Event) bool {
@@ -65,32 +99,41 @@ func activity(events []Event) []*Event {
 	})
 }
 
-// latestVisits gives the last word on every finished session, by start.
+// CompareVisits orders two reports of one finished session, the one to keep first.
+func CompareVisits(a, b *Visit) int {
+	return cmp.Or(
+		b.EndedAt.Compare(a.EndedAt),
+		cmp.Compare(b.PageViews, a.PageViews),
+		a.StartedAt.Compare(b.StartedAt),
+		strings.Compare(b.LandingPage, a.LandingPage),
+		strings.Compare(b.Referrer, a.Referrer),
+		strings.Compare(b.FormURL, a.FormURL),
+		b.FormAt.Compare(a.FormAt),
+		strings.Compare(b.UserAgent, a.UserAgent),
+		strings.Compare(b.Geo.Country, a.Geo.Country),
+		strings.Compare(b.Geo.Region, a.Geo.Region),
+		strings.Compare(b.Geo.City, a.Geo.City),
+	)
+}
+
+// latestVisits returns the report to keep of every finished session, by start. Of equal starts
+// the longer comes last.
 func latestVisits(visits []Visit) []Visit {
 	list := slices.Clone(visits)
 	for i := range list {
-		if v := &list[i]; v.EndedAt.Before(v.StartedAt) {
+		v := &list[i]
+		if v.EndedAt.Before(v.StartedAt) {
 			v.EndedAt = v.StartedAt
 		}
+		v.LandingPage, v.Referrer, v.FormURL = tidyURL(v.LandingPage), tidyReferrer(v.Referrer), tidyURL(v.FormURL)
 	}
 	slices.SortFunc(list, func(a, b Visit) int {
-		return cmp.Or(
-			strings.Compare(a.key(), b.key()),
-			b.EndedAt.Compare(a.EndedAt),
-			cmp.Compare(b.PageViews, a.PageViews),
-			a.StartedAt.Compare(b.StartedAt),
-			strings.Compare(b.LandingPage, a.LandingPage),
-			strings.Compare(b.Referrer, a.Referrer),
-			strings.Compare(b.FormURL, a.FormURL),
-			b.FormAt.Compare(a.FormAt),
-			strings.Compare(b.UserAgent, a.UserAgent),
-			strings.Compare(b.Geo.Country, a.Geo.Country),
-			strings.Compare(b.Geo.Region, a.Geo.Region),
-			strings.Compare(b.Geo.City, a.Geo.City),
-		)
+		return cmp.Or(strings.Compare(a.key(), b.key()), CompareVisits(&a, &b))
 	})
 	list = slices.CompactFunc(list, func(a, b Visit) bool { return a.key() == b.key() })
-	slices.SortStableFunc(list, func(a, b Visit) int { return a.StartedAt.Compare(b.StartedAt) })
+	slices.SortStableFunc(list, func(a, b Visit) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), a.EndedAt.Compare(b.EndedAt))
+	})
 	return list
 }
 
@@ -117,7 +160,11 @@ type sessionizer struct {
 }
 
 // pageView is what a reload, the Back button or a second tab repeats.
-type pageView struct{ url, referrer string }
+type pageView struct{ url, referrer, tags string }
+
+func newPageView(url, referrer string) pageView {
+	return pageView{withoutFragment(url), referrer, campaignTags(url)}
+}
 
 func (b *sessionizer) visit(v Visit) {
 	formURL, formAt := v.FormURL, v.FormAt
@@ -135,6 +182,7 @@ func (b *sessionizer) visit(v Visit) {
 		UserAgent: v.UserAgent, Geo: v.Geo,
 	})
 	b.note(v.LandingPage, v.Referrer)
+	b.noteTags(v.FormURL)
 	if v.EndedAt.After(b.busy) {
 		b.busy = v.EndedAt
 	}
@@ -156,16 +204,23 @@ func (b *sessionizer) event(e *Event) {
 	this.fill(e)
 	if e.Kind == View {
 		this.PageViews++
-		b.note(e.URL, e.Referrer)
 	}
+	b.noteEvent(e)
 }
 
 // absorb takes from an event within a finished visit only what the visit does not know.
 func (b *sessionizer) absorb(e *Event) {
 	b.list[len(b.list)-1].fill(e)
+	b.noteEvent(e)
+}
+
+// noteEvent remembers a view, and of a form the tags of its page.
+func (b *sessionizer) noteEvent(e *Event) {
 	if e.Kind == View {
 		b.note(e.URL, e.Referrer)
+		return
 	}
+	b.noteTags(e.URL)
 }
 
 // fill adds what the session does not know yet.
@@ -195,11 +250,18 @@ func (b *sessionizer) open(x Session) {
 
 // note remembers a view for the rules that look back within the session.
 func (b *sessionizer) note(url, referrer string) {
-	b.seen[pageView{withoutFragment(url), referrer}] = true
+	view := newPageView(url, referrer)
+	b.seen[view] = true
+	if view.tags != "" {
+		b.tags[view.tags] = true
+	}
+	b.previous = referrer
+}
+
+func (b *sessionizer) noteTags(url string) {
 	if tags := campaignTags(url); tags != "" {
 		b.tags[tags] = true
 	}
-	b.previous = referrer
 }
 
 // starts decides whether an event begins a new session: the first rule that applies.
@@ -214,10 +276,11 @@ func (b *sessionizer) starts(e *Event) bool {
 	if class == ownSite || class == signIn {
 		return false
 	}
-	if b.seen[pageView{withoutFragment(e.URL), e.Referrer}] {
+	view := newPageView(e.URL, e.Referrer)
+	if b.seen[view] {
 		return false
 	}
-	if tags := campaignTags(e.URL); tags != "" && !b.tags[tags] {
+	if view.tags != "" && !b.tags[view.tags] {
 		return true
 	}
 	return class != noReferrer && e.Referrer != b.previous

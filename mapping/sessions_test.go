@@ -65,6 +65,15 @@ func TestSessionRules(t *testing.T) {
 		{"3 other parameters are no tags", first + "12:10:00 view https://www.example.com/?page=2", "12:00-12:10 2"},
 		{"3 every parameter counts", "12:00:00 view https://www.example.com/?utm_source=mail&utm_term=a\n12:10:00 view https://www.example.com/?utm_source=mail&utm_term=b", "12:00-12:00 1; 12:10-12:10 1"},
 		{"3 Marketo's own tag", first + "12:10:00 view https://www.example.com/?_bf=1", "12:00-12:00 1; 12:10-12:10 1"},
+		{"2 other tags in the fragment", "12:00:00 view https://www.example.com/\n12:10:00 view https://www.example.com/#utm_source=x", "12:00-12:00 1; 12:10-12:10 1"},
+		{"2 the same tags in the fragment", "12:00:00 view https://www.example.com/#utm_source=x\n12:05:00 view https://www.example.com/a\n12:10:00 view https://www.example.com/#utm_source=x", "12:00-12:10 3"},
+		{"3 gad_source", first + "12:10:00 view https://www.example.com/lp?gad_source=1&gad_campaignid=123 from https://www.google.com/", "12:00-12:00 1; 12:10-12:10 1"},
+		{"3 gad_campaignid", first + "12:10:00 view https://www.example.com/lp?gad_campaignid=123", "12:00-12:00 1; 12:10-12:10 1"},
+		{"3 the tags of a form's page are seen", first + "12:05:00 form https://www.example.com/?utm_source=x\n12:10:00 view https://www.example.com/a?utm_source=x", "12:00-12:10 2"},
+		{"3 escapes of a tag do not matter", "12:00:00 view https://www.example.com/?utm_source=mail\n12:10:00 view https://www.example.com/a?utm_source[]=m%61il", "12:00-12:10 2"},
+		{"4 about is no referrer", first + "12:10:00 view https://www.example.com/other from about:blank", "12:00-12:10 2"},
+		{"4 nor is what cannot be read", first + "12:10:00 view https://www.example.com/other from http://[::1", "12:00-12:10 2"},
+		{"6 an intranet is a referrer", first + "12:10:00 view https://www.example.com/other from http://intranet/wiki", "12:00-12:00 1; 12:10-12:10 1"},
 		{"4 direct never splits", first + "12:10:00 view https://www.example.com/other", "12:00-12:10 2"},
 		{"4 null is no referrer", first + "12:10:00 view https://www.example.com/other from null", "12:00-12:10 2"},
 		{"5 single-page app", first + "12:10:00 view https://www.example.com/app from https://www.google.com/", "12:00-12:10 2"},
@@ -106,6 +115,9 @@ func TestFinishedVisits(t *testing.T) {
 		{"goes on with what it absorbed", visit + "12:05:00 view https://www.example.com/a?gclid=1 from https://www.bing.com/\n12:20:00 view https://www.example.com/a?gclid=1 from https://www.bing.com/", "12:00-12:20 4"},
 		{"the longer of two absorbs", "visit s1 12:00:00 12:40:00 3 https://www.example.com/\nvisit s2 12:05:00 12:10:00 2 https://www.example.com/\n12:30:00 view https://www.example.com/a?gclid=1", "12:00-12:05 3; 12:05-12:10 2"},
 		{"overlapping ones are cut", visit + "visit s2 12:05:00 12:20:00 4 https://www.example.com/x", "12:00-12:05 3; 12:05-12:20 4"},
+		{"of equal starts the longer is last", "visit s1 12:00:00 12:20:00 3 https://www.example.com/\nvisit s2 12:00:00 12:10:00 2 https://www.example.com/b", "12:00-12:00 2; 12:00-12:20 3"},
+		{"of equal starts the longer is last, either way", "visit s2 12:00:00 12:20:00 3 https://www.example.com/\nvisit s1 12:00:00 12:10:00 2 https://www.example.com/b", "12:00-12:00 2; 12:00-12:20 3"},
+		{"the tags of its form's page are seen", "visit s1 12:00:00 12:10:00 3 https://www.example.com/ form https://www.example.com/f?utm_source=x\n12:20:00 view https://www.example.com/?utm_source=x", "12:00-12:20 4"},
 		{"an end before the start", "visit s1 12:00:00 11:00:00 1 https://www.example.com/", "12:00-12:00 1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -143,6 +155,51 @@ func TestVisitForm(t *testing.T) {
 	v.FormURL = ""
 	if x := Default().Sessions("v1", nil, []Visit{v})[0]; !x.FormAt.IsZero() {
 		t.Errorf("no form, at %s", x.FormAt)
+	}
+}
+
+// Of repeats that differ elsewhere the same one counts in any order: one with a referrer, then
+// one with a place, then the smaller.
+func TestRepeatsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	e := view("12:00:00", "https://www.example.com/")
+	e.Referrer = ""
+	place := Geo{City: "Seattle"}
+	best := e
+	best.Referrer, best.Geo = "https://a.example/", place
+	for _, other := range []Event{
+		e,
+		{Referrer: "https://a.example/"},
+		{Geo: place},
+		{Referrer: "https://b.example/", Geo: place},
+		{Referrer: "https://a.example/", Geo: Geo{City: "Tacoma"}},
+		{Referrer: "https://a.example/", Geo: place, UserAgent: "x"},
+	} {
+		other.Kind, other.At, other.URL, other.Visitor = e.Kind, e.At, e.URL, e.Visitor
+		for _, events := range [][]Event{{best, other}, {other, best}} {
+			x := Default().Sessions("v1", events, nil)
+			if len(x) != 1 || x[0].PageViews != 1 || x[0].Referrer != best.Referrer || x[0].Geo != place || x[0].UserAgent != "" {
+				t.Errorf("beside %+v: %+v", other, x)
+			}
+		}
+		if CompareRepeats(&best, &other) >= 0 || CompareRepeats(&other, &best) <= 0 {
+			t.Errorf("%+v does not come after", other)
+		}
+	}
+}
+
+// What names no referrer is empty in every output, and blanks around URLs are gone.
+func TestTidySessions(t *testing.T) {
+	t.Parallel()
+	for _, referrer := range []string{"null", "about:blank", " ", "http://[::1", "\u200b"} {
+		e := view("12:00:00", " https://www.example.com/\t")
+		e.Referrer = referrer
+		v := Visit{SessionID: "s", StartedAt: at("14:00:00"), EndedAt: at("14:00:00"), LandingPage: "https://www.example.com/ ", Referrer: referrer, FormURL: " https://www.example.com/f "}
+		x := Default().Sessions("v1", []Event{e}, []Visit{v})
+		if len(x) != 2 || x[0].Referrer != "" || x[1].Referrer != "" || x[0].LandingPage != "https://www.example.com/" ||
+			x[1].LandingPage != "https://www.example.com/" || x[1].FormURL != "https://www.example.com/f" {
+			t.Errorf("%q: %+v", referrer, x)
+		}
 	}
 }
 

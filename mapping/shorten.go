@@ -40,20 +40,29 @@ func shortenURL(raw string, limit int) (string, bool) {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return parts[a].rank - parts[b].rank })
-	kept := make([]bool, len(parts))
+	dropped := make([]bool, len(parts))
 	for _, i := range order {
 		if size := 1 + utf16Len(parts[i].text); size <= room { // one more for the mark before it
 			room -= size
-			kept[i] = true
+		} else {
+			dropped[i] = true
 		}
 	}
+	kept := parts[:0]
+	for i, p := range parts {
+		if !dropped[i] {
+			kept = append(kept, p)
+		}
+	}
+	return joinURL(base, kept), true
+}
+
+// joinURL puts a URL together again.
+func joinURL(base string, parts []urlPart) string {
 	var b strings.Builder
 	b.WriteString(base)
 	mark, inFragment := "?", false
-	for i, p := range parts {
-		if !kept[i] {
-			continue
-		}
+	for _, p := range parts {
 		if p.fragment && !inFragment {
 			mark, inFragment = "#", true
 		}
@@ -63,7 +72,7 @@ func shortenURL(raw string, limit int) (string, bool) {
 			mark = "?"
 		}
 	}
-	return b.String(), true
+	return b.String()
 }
 
 // urlParts splits a URL into scheme, host and path, and the parts behind them.
@@ -84,10 +93,7 @@ func urlParts(raw string) (base string, parts []urlPart) {
 }
 
 func appendParams(parts []urlPart, query string, fragment bool) []urlPart {
-	for pair := range strings.SplitSeq(query, "&") {
-		if pair == "" {
-			continue
-		}
+	for pair := range pairs(query) {
 		key, _, _ := strings.Cut(pair, "=")
 		key = paramKey(key)
 		rank := rankOther

@@ -1,27 +1,67 @@
 package mapping
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// clean makes any text fit to be sent: valid UTF-8, without control characters.
+// clean makes any text fit to be sent: valid UTF-8, without control and invisible characters.
 func clean(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		s = strings.Map(func(c rune) rune {
-			switch {
-			case c == '\t' || c == '\n' || c == '\r':
-				return ' '
-			case unicode.IsControl(c):
-				return -1
-			}
-			return c
-		}, s)
+	if strings.ContainsAny(s, "\t\n\r\u2028\u2029") {
+		s = lineBreaks.Replace(s)
 	}
-	return strings.TrimSpace(s)
+	return strings.TrimSpace(visible(s))
+}
+
+var lineBreaks = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\u2028", " ", "\u2029", " ")
+
+// shownFormats are format characters that have a shape of their own.
+const shownFormats = "\u0600\u0601\u0602\u0603\u0604\u0605\u06DD\u070F\u0890\u0891\u08E2\U000110BD\U000110CD"
+
+// isInvisible reports whether a character takes no room on a page: control characters, the
+// zero-width ones, byte-order marks, soft hyphens and marks of the direction of writing.
+// Tabs and line breaks are no such characters.
+func isInvisible(c rune) bool {
+	if c < 0x80 {
+		return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f
+	}
+	return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) && !strings.ContainsRune(shownFormats, c)
+}
+
+// invisibleIn names the invisible characters of a text, each once, as "U+200B, U+FEFF".
+func invisibleIn(s string) string {
+	var names []string
+	for _, c := range s {
+		if name := fmt.Sprintf("%U", c); isInvisible(c) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// visible removes invisible characters. Bytes that are not UTF-8 stay.
+func visible(s string) string {
+	for i, c := range s {
+		if !isInvisible(c) {
+			continue
+		}
+		var b strings.Builder
+		b.WriteString(s[:i])
+		for i < len(s) {
+			c, size := utf8.DecodeRuneInString(s[i:])
+			if !isInvisible(c) {
+				b.WriteString(s[i : i+size])
+			}
+			i += size
+		}
+		return b.String()
+	}
+	return s
 }
 
 // cut shortens a text to a number of UTF-16 units, which is how Salesforce counts, and never
