@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -128,25 +129,24 @@ func (a *adder) lookUp(id []byte) error {
 	return nil
 }
 
-// replaces reports whether the row replaces the stored value of its key: an event never
-// does, a visit does if it is a later version.
+// replaces reports whether the row takes the place of a stored one with the same key. The
+// choice between the two does not depend on which of them arrived first.
 func (r *Row) replaces(stored []byte) (bool, error) {
-	if r.kind == rowEvent {
+	if bytes.Equal(r.value, stored) {
 		return false, nil
 	}
-	var v, old mapping.Visit
+	if r.kind == rowEvent {
+		return replaces(r, stored, mapping.CompareRepeats)
+	}
+	return replaces(r, stored, mapping.CompareVisits)
+}
+
+func replaces[T any](r *Row, stored []byte, compare func(a, b *T) int) (bool, error) {
+	var v, old T
 	if err := errors.Join(open(r.key, r.value, &v), open(r.key, stored, &old)); err != nil {
 		return false, err
 	}
-	return newer(&v, &old), nil
-}
-
-// newer reports whether v replaces old: the later end wins, then more page views.
-func newer(v, old *mapping.Visit) bool {
-	if !v.EndedAt.Equal(old.EndedAt) {
-		return v.EndedAt.After(old.EndedAt)
-	}
-	return v.PageViews > old.PageViews
+	return compare(&v, &old) < 0, nil
 }
 
 // finish stores an earlier time of the earliest event.

@@ -144,7 +144,7 @@ func (m *model) addVisit(ctx context.Context) {
 	v.EndedAt = v.StartedAt.Add(time.Duration(m.pick(3)) * time.Minute)
 	key := v.Visitor + "\x00" + v.SessionID
 	old, ok := m.visits[key]
-	better := !ok || v.EndedAt.After(old.EndedAt) || v.EndedAt.Equal(old.EndedAt) && v.PageViews > old.PageViews
+	better := !ok || mapping.CompareVisits(&v, &old) < 0
 	takes := better && !m.forgotten[v.Visitor] && !v.StartedAt.Before(m.pruned[v.Visitor])
 	if takes {
 		m.visits[key] = v
