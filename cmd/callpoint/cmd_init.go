@@ -140,10 +140,12 @@ func (i *initializer) run(ctx context.Context) error {
 	if created {
 		done.Changed = append(done.Changed, c.Store)
 	}
+	var report func(finding)
 	if i.p.output != "json" {
-		fmt.Fprintln(i.p.stdout, changedText(done))
+		fmt.Fprintln(i.p.stdout, changedText(done)+"\n")
+		report = i.p.printFinding
 	}
-	if done.Findings, err = i.p.findings(ctx, c); err != nil {
+	if done.Findings, err = i.p.findings(ctx, c, report); err != nil {
 		return err
 	}
 	done.Failed = countFailed(done.Findings)
@@ -153,7 +155,7 @@ func (i *initializer) run(ctx context.Context) error {
 		out.SetEscapeHTML(false)
 		err = out.Encode(done)
 	} else {
-		_, err = fmt.Fprintf(i.p.stdout, "\n%s\nWhat is left to do:\n\n%s\n", i.p.findingsText(done.Findings), strings.Join(done.Next, "\n"))
+		_, err = fmt.Fprintf(i.p.stdout, "\nWhat is left to do:\n\n%s\n", strings.Join(done.Next, "\n"))
 	}
 	if done.Failed > 0 {
 		err = errors.Join(err, misconfigured(fmt.Errorf("%d of %d checks failed; the configuration is written: cure them, then run callpoint check", done.Failed, len(done.Findings))))

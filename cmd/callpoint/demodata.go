@@ -120,4 +120,4 @@ func (d *demonstration) insertCalls(calls []demoCall) ([]insertedCall, error) {
 	return all, nil
 }
 
-func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"strings"
 	"testing"
 
@@ -11,103 +10,6 @@ import (
 	"callpoint/sync/monitor"
 	"callpoint/sync/orgsim"
 )
-
-func TestCheckOfAGoodOrg(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	b.task(yesterday("12:00:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
-	out, errs, code := b.run("check")
-	if code != exitDone || strings.Contains(out, "failed") {
-		t.Fatalf("exit %d\n%s%s", code, out, errs)
-	}
-	for _, name := range []string{"configuration", "store", "login", "api_access", "Task", "task_query", touchpoints, "double_credit", persons, "api_budget", "clock"} {
-		if !strings.Contains(out, "ok       "+name) {
-			t.Errorf("no line for %s:\n%s", name, out)
-		}
-	}
-	if n := b.org.Requests().Written; n != 0 {
-		t.Errorf("check wrote %d records", n)
-	}
-	calls := b.org.Requests().APICalls
-	if out, _, code := b.run("check", "--permission-set"); code != exitDone || b.org.Requests().APICalls != calls {
-		t.Errorf("exit %d, or it logged in", code)
-	} else {
-		var set permissionSetXML
-		if err := xml.Unmarshal([]byte(out), &set); err != nil || len(set.Fields) < 30 || len(set.Objects) != 5 {
-			t.Errorf("%v\n%s", err, out)
-		}
-	}
-}
-
-// Everything that can be wrong with an org, the line that says so, and its cure.
-func TestCheckNamesWhatIsWrong(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name  string
-		env   []string
-		spoil func(*bench)
-		line  string // begins with
-		says  []string
-	}{
-		{"login", []string{"SALESFORCE_CONSUMER_SECRET=wrong"}, nil, "failed   login", []string{"SALESFORCE_CONSUMER_SECRET"}},
-		{"id field", nil, func(b *bench) { b.org.Schema("Task").HideField("bizible2__BizibleId__c") }, "failed   Task", []string{"CALLPOINT_BIZIBLE_ID_FIELD"}},
-		{"filter", []string{"CALLPOINT_TASK_FILTER=Colour = 'red'"}, nil, "failed   task_query", []string{"Colour"}},
-		{"view all data", nil, func(b *bench) {
-			b.org.Fault(orgsim.Fault{Op: orgsim.OpQuery, Times: -1, Status: 400, Code: "OPERATION_TOO_LARGE"})
-		}, "warning  task_query", []string{"View All Data"}},
-		{"no create", nil, func(b *bench) { b.org.Schema(touchpoints).Access(func(o *orgsim.Object) { o.NoCreate = true }) },
-			"failed   " + touchpoints, []string{"create", "Permission Sets"}},
-		{"hidden object", nil, func(b *bench) { b.org.Schema(touchpoints).Access(func(o *orgsim.Object) { o.Hidden = true }) },
-			"failed   " + touchpoints, []string{"grant access"}},
-		{"no external id", nil, func(b *bench) {
-			b.org.Schema(touchpoints).Change("bizible2__UniqueId__c", func(f *orgsim.Field) { f.ExternalID = false })
-		}, "failed   " + touchpoints + " key", []string{"External ID and Unique", "CALLPOINT_EXTERNAL_ID_FIELD"}},
-		{"not unique", nil, func(b *bench) {
-			b.org.Schema(touchpoints).Change("bizible2__UniqueId__c", func(f *orgsim.Field) { f.Unique = false })
-		}, "warning  " + touchpoints + " key", []string{"View All Data"}},
-		{"locked field", nil, func(b *bench) { b.org.Schema(touchpoints).LockField("bizible2__Medium__c") },
-			"warning  field", []string{"bizible2__Medium__c", "cannot be written"}},
-		{"short field", nil, func(b *bench) {
-			b.org.Schema(touchpoints).Change("bizible2__Medium__c", func(f *orgsim.Field) { f.Length = 20 })
-		}, "warning  field", []string{"bizible2__Medium__c", "20 characters"}},
-		{"required field", nil, func(b *bench) {
-			b.org.Schema(touchpoints).AddField(orgsim.Field{Name: "Region__c", Required: true})
-		}, "failed   field", []string{"Region__c", "required"}},
-		{"person", nil, func(b *bench) { b.org.Schema(persons).LockField("bizible2__Lead__c") },
-			"failed   " + persons, []string{"bizible2__Lead__c"}},
-		{"double credit", nil, func(b *bench) {
-			id := b.task(yesterday("12:00:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
-			if _, err := b.org.Insert(touchpoints, map[string]any{"bizible2__UniqueId__c": "mm-1", "bizible2__Ad_Id__c": id}); err != nil {
-				b.t.Fatal(err)
-			}
-		}, "failed   double_credit", []string{"Marketo Measure", "credit twice"}},
-		{"budget", []string{"CALLPOINT_API_BUDGET=100"}, nil, "failed   api_budget", []string{"CALLPOINT_POLL_INTERVAL"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t, c.env...)
-			if c.spoil != nil {
-				c.spoil(b)
-			}
-			out, _, code := b.run("check")
-			want := exitDone
-			if strings.HasPrefix(c.line, "failed") {
-				want = exitConfig
-			}
-			if code != want {
-				t.Errorf("exit %d, want %d", code, want)
-			}
-			if !strings.Contains(out, c.line+" ") {
-				t.Errorf("no line %q:\n%s", c.line, out)
-			}
-			for _, s := range c.says {
-				if !strings.Contains(out, s) {
-					t.Errorf("does not say %q:\n%s", s, out)
-				}
-			}
-		})
-	}
-}
 
 // refused is a bench with two calls of which Salesforce refuses one record.
 func refused(t *testing.T) (b *bench, d *running, bad string, cure func()) {
@@ -228,22 +130,5 @@ func TestSpentBudgetEndsSyncOnceWithOne(t *testing.T) {
 	}
 	if n := b.org.Requests().APICalls; n != 4 {
 		t.Errorf("%d API calls, the budget is 4", n)
-	}
-}
-
-// The columns of check stand under each other, however long an object's name is.
-func TestFindingsStandInColumns(t *testing.T) {
-	t.Parallel()
-	text := (&program{}).findingsText([]finding{
-		{"login", "ok", "as a user", ""},
-		{"My_Very_Long_Touchpoint_Object_Name__c key", "warning", "not unique", "Mark it Unique."},
-	})
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	if len(lines) != 3 {
-		t.Fatalf("%d lines:\n%s", len(lines), text)
-	}
-	at := strings.Index(lines[0], "as a user")
-	if at != strings.Index(lines[1], "not unique") || at != strings.Index(lines[2], "Mark it") {
-		t.Errorf("the columns differ:\n%s", text)
 	}
 }

@@ -3,16 +3,18 @@ package main
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 
 	"callpoint/mapping"
 	"callpoint/sync/engine"
 )
 
-// permissionSetXML is the metadata of a permission set. Elements of a kind stand together,
-// as the metadata API wants it.
+// permissionSetXML is the metadata of a permission set. Elements of a kind follow
+// each other, as the metadata API requires.
 type permissionSetXML struct {
 	XMLName     xml.Name           `xml:"http://soap.sforce.com/2006/04/metadata PermissionSet"`
+	Comment     string             `xml:",comment"`
 	Description string             `xml:"description"`
 	Fields      []fieldPermission  `xml:"fieldPermissions"`
 	Activation  bool               `xml:"hasActivationRequired"`
@@ -42,53 +44,90 @@ type userPermission struct {
 	Name    string `xml:"name"`
 }
 
-// permissionSet prints what callpoint needs and no more.
+// rareFields are fields that not every version of the package has. A permission
+// set that lists a field which the org lacks does not deploy.
+var rareFields = map[string]bool{"bizible2__Account__c": true, "bizible2__Form_Name__c": true, "bizible2__User_Touchpoint_Id_V2__c": true}
+
+// securedTaskFields are the standard fields of Task with field-level security
+// among those that callpoint reads.
+var securedTaskFields = []string{"Type", "WhoId", "WhatId"}
+
+// attributionFields are what report --revenue and check read.
+var attributionFields = []string{"Contact", "Marketing_Channel", "Revenue_Custom_Model", "Revenue_Custom_Model_2", "Revenue_First_Touch",
+	"Revenue_Lead_Conversion", "Revenue_U_Shaped", "Revenue_W_Shaped", "Touchpoint_Date", "Touchpoint_Type"}
+
+const permissionComment = ` AllowViewEditConvertedLeads needs a full Salesforce licence: take it out for a user with an integration licence.%s `
+
+// permissionSet prints the rights that callpoint needs and no more. It lists no required field and no master-detail
+// field, which a deployment refuses, and no object whose access follows from
+// another's: Task, OpportunityContactRole.
 func (p *program) permissionSet(c Config) error {
 	r, err := c.rules()
 	if err != nil {
 		return misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
-	set := permissionSetXML{
-		Label:       "callpoint",
-		Description: "Least privilege for callpoint: reads call Tasks, writes Bizible Touchpoints.",
-		User:        []userPermission{{true, "ApiEnabled"}},
-	}
-	for _, name := range r.settings.TaskFields() {
-		// Standard fields of Task are readable with the object, except for Type.
-		if strings.HasSuffix(name, "__c") || name == "Type" {
-			set.Fields = append(set.Fields, fieldPermission{false, "Task." + name, true})
-		}
-	}
-	if name := c.taskReason(); name != "" {
-		set.Fields = append(set.Fields, fieldPermission{true, "Task." + name, true})
-		set.User = append(set.User, userPermission{true, "EditTask"})
-	}
-	fields := r.settings.Fields
-	if fields == nil {
-		fields = mapping.DefaultFields()
-	}
-	for _, name := range append(fields.Names(), c.ExternalIDField) {
-		set.Fields = append(set.Fields, fieldPermission{true, c.TouchpointObject + "." + name, true})
-	}
-	remove := c.Retract == "delete"
-	// A Task is seen by who sees its Lead or Contact.
-	set.Objects = []objectPermission{
-		{Read: true, Object: "Account"},
-		{Read: true, ViewAll: true, Object: "Contact"},
-		{Read: true, ViewAll: true, Object: "Lead"},
-		{Create: true, Edit: true, Delete: remove, Read: true, ViewAll: true, Object: c.TouchpointObject},
-	}
-	if c.Persons != engine.PersonsOff {
-		create := c.Persons == engine.PersonsCreate
-		set.Objects = append(set.Objects, objectPermission{Create: create, Edit: true, Read: true, ViewAll: true, Object: personObject})
-		for _, name := range []string{"bizible2__Contact__c", "bizible2__Lead__c", personKey} {
-			set.Fields = append(set.Fields, fieldPermission{true, personObject + "." + name, true})
-		}
-	}
-	out, err := xml.MarshalIndent(set, "", "    ")
+	out, err := xml.MarshalIndent(basicSet(c, r.settings), "", "    ")
 	if err != nil {
 		return failed(err)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s%s\n", xml.Header, out)
 	return err
+}
+
+func basicSet(c Config, settings *mapping.Settings) permissionSetXML {
+	set := permissionSetXML{
+		Label:       "callpoint",
+		Description: "Least privilege for callpoint: reads calls and the people they name, writes Bizible Touchpoints.",
+		User:        []userPermission{{true, "AllowViewEditConvertedLeads"}, {true, "ApiEnabled"}},
+	}
+	field := func(object, name string, edit bool) {
+		set.Fields = append(set.Fields, fieldPermission{edit, object + "." + name, true})
+	}
+	for _, name := range append(settings.TaskFields(), "WhatId") {
+		if strings.HasSuffix(name, "__c") || slices.Contains(securedTaskFields, name) {
+			field("Task", name, false)
+		}
+	}
+	if name := c.taskReason(); name != "" {
+		field("Task", name, true)
+		set.User = append(set.User, userPermission{true, "EditTask"})
+	}
+	field("Contact", "AccountId", false)
+	field("Case", "ContactId", false)
+	fields := settings.Fields
+	if fields == nil {
+		fields = mapping.DefaultFields()
+	}
+	var rare []string
+	for _, name := range append(fields.Names(), c.ExternalIDField) {
+		switch {
+		case strings.EqualFold(name, personField): // a master-detail
+		case rareFields[name]:
+			rare = append(rare, c.TouchpointObject+"."+name)
+		default:
+			field(c.TouchpointObject, name, true)
+		}
+	}
+	create := c.Persons == engine.PersonsCreate
+	for _, name := range []string{leadField, contactField, personKey} {
+		field(personObject, name, create)
+	}
+	for _, name := range attributionFields {
+		field(attributionObject, "bizible2__"+name+"__c", false)
+	}
+	// A Task is visible to who sees its Lead, Contact, Account, Opportunity or Case.
+	for _, name := range []string{"Account", "Case", "Contact", "Lead", "Opportunity"} {
+		set.Objects = append(set.Objects, objectPermission{Read: true, ViewAll: true, Object: name})
+	}
+	set.Objects = append(set.Objects, objectPermission{Read: true, ViewAll: true, Object: attributionObject},
+		objectPermission{Create: create, Delete: create, Edit: true, Read: true, ViewAll: true, Object: personObject},
+		objectPermission{Create: true, Delete: true, Edit: true, Read: true, ViewAll: true, Object: c.TouchpointObject})
+	also := ""
+	if len(rare) > 0 {
+		also = " Add " + strings.Join(rare, ", ") + " (edit) if your version of the package has it."
+	}
+	set.Comment = fmt.Sprintf(permissionComment, also)
+	slices.SortFunc(set.Fields, func(a, b fieldPermission) int { return strings.Compare(a.Field, b.Field) })
+	set.Fields = slices.CompactFunc(set.Fields, func(a, b fieldPermission) bool { return a.Field == b.Field })
+	return set
 }
