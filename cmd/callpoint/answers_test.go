@@ -283,7 +283,7 @@ func TestStatusWithoutADaemon(t *testing.T) {
 		t.Errorf("status after a refused login: exit %d\n%s", code, out)
 	}
 	var h monitor.Health
-	if out, _, _ := b.run("status", "-o", "json"); json.Unmarshal([]byte(out), &h) != nil || h.Status != monitor.Failing || len(h.Checks) != 9 {
+	if out, _, _ := b.run("status", "-o", "json"); json.Unmarshal([]byte(out), &h) != nil || h.Status != monitor.Failing || len(h.Checks) != 10 {
 		t.Errorf("status -o json: %s", out)
 	}
 	if err := os.Remove(b.store); err != nil {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"callpoint/clock"
 	"callpoint/store"
 	"callpoint/sync/collector"
 	"callpoint/sync/engine"
@@ -30,6 +31,7 @@ type app struct {
 	store  *store.Store
 	client *salesforce.Client
 	engine *engine.Engine
+	clock  *clock.Clock
 	watch  *monitor.Server
 	geo    *geoIP // nil: none configured
 
@@ -46,13 +48,14 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	for _, w := range r.warnings {
 		log.Warn("channel rules", "file", c.Channels, "line", w.Line, "cell", w.Cell, "warning", w.Message)
 	}
-	a := &app{cfg: c, log: log, cycled: make(chan struct{}, 1)}
+	a := &app{cfg: c, log: log, clock: clock.New(time.Now), cycled: make(chan struct{}, 1)}
 	budget := engine.NewBudget(c.APIBudget, float64(c.APIReserve), time.Now)
 	sc := c.salesforce()
 	pauses := &loginPauses{}
 	sc.Log, sc.AllowCall, sc.Pauses = log, budget.Allow, pauses
 	sc.OnCall = func(i salesforce.CallInfo) {
 		budget.Note(i)
+		a.clock.SetDate(i.Date, time.Now().Add(-i.Duration))
 		a.watch.APICall(i.Op, i.Status)
 	}
 	if testOnlyTune != nil {
@@ -70,7 +73,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	pauses.store.Store(s)
 	e, err := engine.New(engine.Config{
 		Store: s, Org: client, Settings: r.settings, TaskFilter: c.TaskFilter,
-		Start: c.Start.from(time.Now()), Overlap: c.PollOverlap, BatchSize: c.BatchSize,
+		Clock: a.clock, Start: c.Start.at, StartBack: c.Start.back, Overlap: c.PollOverlap, BatchSize: c.BatchSize,
 		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons, ReasonField: c.taskReason(),
 		Fingerprint: r.fingerprint, Budget: budget, DryRun: c.DryRun,
 		Log: log, AtStep: testOnlyAtStep, OnCycle: a.noteCycle,

@@ -24,9 +24,18 @@ func (a *app) maintain(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(maintenance / 4):
+		case <-time.After(a.maintainAgain()):
 		}
 	}
+}
+
+// maintainAgain returns how long to wait before the next look. At a start the clocks are
+// compared by the first cycle.
+func (a *app) maintainAgain() time.Duration {
+	if a.clock.Agreed() != nil {
+		return min(time.Minute, maintenance/4)
+	}
+	return maintenance / 4
 }
 
 // maintainIfDue prunes and compacts if that was an hour ago, or if an erasure was cut off.
@@ -52,8 +61,27 @@ func (a *app) maintainIfDue(ctx context.Context) {
 }
 
 func (a *app) maintainNow(ctx context.Context, now time.Time) error {
+	// What a wrong clock prunes is gone for good.
+	unsure := a.clock.Agreed()
+	if unsure == nil {
+		if err := a.prune(ctx, now.Add(-a.cfg.Retention)); err != nil {
+			return err
+		}
+	}
+	if err := compactIfItPays(ctx, a.store, a.log); err != nil {
+		return err
+	}
+	if unsure != nil {
+		a.log.Debug("store not pruned", "err", unsure)
+		return nil
+	}
+	return a.store.SetState(ctx, "maintained", now)
+}
+
+// prune drops what is older than before.
+func (a *app) prune(ctx context.Context, before time.Time) error {
 	began := time.Now()
-	did, err := a.engine.Prune(ctx, now.Add(-a.cfg.Retention))
+	did, err := a.engine.Prune(ctx, before)
 	if did.Rows+did.Expired > 0 {
 		a.log.Info("store pruned", "visitors", did.Visitors, "rows", did.Rows, "kept_for_open_calls", did.Open,
 			"summaries_expired", did.Expired, "seconds", time.Since(began).Seconds())
@@ -61,10 +89,7 @@ func (a *app) maintainNow(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
-	if err := compactIfItPays(ctx, a.store, a.log); err != nil {
-		return err
-	}
-	return a.store.SetState(ctx, "maintained", now)
+	return nil
 }
 
 func compactIfItPays(ctx context.Context, s *store.Store, log *slog.Logger) error {

@@ -77,6 +77,13 @@ func (e *BudgetError) Cure() string {
 	return "Everything waits until then and is made up for by itself. To go on now, raise CALLPOINT_API_BUDGET or lower CALLPOINT_API_RESERVE; to need less, raise CALLPOINT_POLL_INTERVAL."
 }
 
+// due reports whether something that was done at last, and is to be done so often, is to be
+// done at now. A time in the future was written by a clock that was ahead.
+func due(now, last time.Time, every time.Duration) bool {
+	age := now.Sub(last)
+	return age < 0 || age >= every
+}
+
 // Allow is asked before every API call.
 func (b *Budget) Allow(string) error {
 	b.mu.Lock()
@@ -85,7 +92,7 @@ func (b *Budget) Allow(string) error {
 	if !s.Spent {
 		return nil
 	}
-	if now := b.now(); now.Sub(b.kept.LastCall) >= probeEvery {
+	if now := b.now(); due(now, b.kept.LastCall, probeEvery) {
 		b.kept.LastCall = now
 		return nil
 	}
@@ -126,11 +133,17 @@ func (b *Budget) Calls() int {
 // left is when the calls of an hour no longer count: 24 hours after its end.
 func left(hour int64) time.Time { return time.Unix((hour+1)*3600, 0).Add(budgetSpan).UTC() }
 
+// counts reports whether the calls of an hour count at now. Hours that have not begun were
+// counted by a clock that was ahead.
+func counts(hour int64, now time.Time) bool {
+	return hour <= now.Unix()/3600 && now.Before(left(hour))
+}
+
 func (b *Budget) state() BudgetState {
 	now := b.now()
 	s := BudgetState{Limit: b.limit, OrgUsed: b.kept.Org.Used, OrgMax: b.kept.Org.Max}
 	for hour, n := range b.kept.Hours {
-		if now.Before(left(hour)) {
+		if counts(hour, now) {
 			s.Used += n
 		}
 	}
@@ -140,7 +153,7 @@ func (b *Budget) state() BudgetState {
 	case s.Used >= s.Limit:
 		s.Spent, s.Until = true, b.free(s.Used)
 		s.Reason = fmt.Sprintf("callpoint made %d calls in 24 hours, CALLPOINT_API_BUDGET allows %d", s.Used, s.Limit)
-	case s.OrgMax > 0 && s.OrgUsed >= s.OrgStop && now.Sub(b.kept.Org.At) < budgetSpan:
+	case s.OrgMax > 0 && s.OrgUsed >= s.OrgStop && !due(now, b.kept.Org.At, budgetSpan):
 		s.Spent, s.Until = true, probe
 		s.Reason = fmt.Sprintf("the org made %d of its %d calls in 24 hours, CALLPOINT_API_RESERVE keeps the last %d", s.OrgUsed, s.OrgMax, s.OrgMax-s.OrgStop)
 	}
@@ -188,7 +201,7 @@ func (b *Budget) save(ctx context.Context, s *store.Store, least int) error {
 		return nil
 	}
 	now := b.now()
-	maps.DeleteFunc(b.kept.Hours, func(hour int64, _ int) bool { return !now.Before(left(hour)) })
+	maps.DeleteFunc(b.kept.Hours, func(hour int64, _ int) bool { return !counts(hour, now) })
 	kept := b.kept
 	kept.Hours = maps.Clone(b.kept.Hours)
 	b.unsaved = 0

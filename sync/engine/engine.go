@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"callpoint/clock"
 	"callpoint/mapping"
 	"callpoint/store"
 	"callpoint/sync/salesforce"
@@ -42,6 +43,7 @@ type Config struct {
 
 	TaskFilter       string        // SOQL condition: which Tasks are calls
 	Start            time.Time     // first run: Tasks created since then
+	StartBack        time.Duration // where Start is zero: how far back from the org's time
 	Overlap          time.Duration // how far each poll reads back for rows that became visible late
 	BatchSize        int           // records to a collection; default 200
 	TouchpointObject string
@@ -51,6 +53,7 @@ type Config struct {
 	Fingerprint      string // of everything that mapping depends on; a change maps every call again
 
 	Budget  *Budget      // whose Allow and Note the client has; nil: no calls are counted
+	Clock   *clock.Clock // nil: one of Now, which the engine sets by the answers that it reads
 	DryRun  bool         // polls and resolves, and writes nothing to the org
 	OnCycle func(Report) // hears of every cycle after it ended; nil: nobody does
 	Now     func() time.Time
@@ -79,10 +82,10 @@ type Engine struct {
 	turn   chan struct{}    // holds a token while a cycle, or what must not meet one, is under way
 
 	mu     sync.Mutex
-	last   Report        // of the last cycle that ended; guarded by mu
-	moved  time.Time     // when a step last ended; guarded by mu
-	reload *reload       // rules for the next cycle; guarded by mu
-	clock  time.Duration // the org's clock minus ours, as last heard; written under mu
+	last   Report  // of the last cycle that ended; guarded by mu
+	reload *reload // rules for the next cycle; guarded by mu
+
+	progress progress
 
 	pauses map[string]Pause // by object; replaced under mu, never changed
 
@@ -121,6 +124,9 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.New(cfg.Now)
+	}
 	if cfg.AtStep == nil {
 		cfg.AtStep = func(string) {}
 	}
@@ -133,12 +139,14 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.Budget.load(cfg.Store); err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, writers: mostWriters,
-		sooner: make(chan chan Report), turn: make(chan struct{}, 1)}, nil
+	e := &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, writers: mostWriters,
+		sooner: make(chan chan Report), turn: make(chan struct{}, 1)}
+	e.cfg.Org = watchedOrg{cfg.Org, &e.progress, cfg.Now}
+	return e, nil
 }
 
 // now is the org's clock: what its stamps and a call's age are measured by.
-func (e *Engine) now() time.Time { return e.cfg.Now().Add(e.clock).UTC() }
+func (e *Engine) now() time.Time { return e.cfg.Clock.Now() }
 
 // alone runs fn while no cycle is under way.
 func (e *Engine) alone(ctx context.Context, fn func() error) error {
@@ -239,6 +247,7 @@ func (e *Engine) restore() error {
 }
 
 func (e *Engine) note(s Summary, err error) {
+	e.moveOn()
 	defer func() {
 		if e.cfg.OnCycle != nil {
 			e.cfg.OnCycle(e.Last())
@@ -259,18 +268,7 @@ func (e *Engine) step(name string) {
 }
 
 // moveOn marks progress.
-func (e *Engine) moveOn() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.moved = e.cfg.Now()
-}
-
-// Progress is when a step of a cycle last ended.
-func (e *Engine) Progress() time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.moved
-}
+func (e *Engine) moveOn() { e.progress.move(e.cfg.Now()) }
 
 // Budget says how the API budget stands.
 func (e *Engine) Budget() BudgetState { return e.cfg.Budget.State() }

@@ -85,7 +85,7 @@ func (e *Engine) sweep(ctx context.Context, s *Summary) error {
 	if ok, err := e.cfg.Store.State("sweep", &since); err != nil || !ok || since.IsZero() {
 		return err
 	}
-	if _, err := e.cfg.Store.State("swept", &last); err != nil || e.now().Sub(last) < sweepEvery {
+	if _, err := e.cfg.Store.State("swept", &last); err != nil || !due(e.now(), last, sweepEvery) {
 		return err
 	}
 	began := e.now()

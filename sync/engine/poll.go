@@ -26,6 +26,7 @@ type reader struct {
 	from   time.Time // where the present span begins; the cursor stays the overlap behind
 	seen   time.Time // what is stamped before was read by an earlier poll, unless it came late
 	asked  time.Time // the org's time when the poll began
+	first  bool      // no cursor is stored yet
 	good   int       // spans in a row that went well
 	pace   pace
 }
@@ -38,10 +39,14 @@ func (e *Engine) poll(ctx context.Context, w *writer) error {
 		return err
 	}
 	if !ok {
-		start := e.cfg.Start.UTC().Truncate(time.Second)
+		start := e.cfg.Start
+		if start.IsZero() {
+			start = e.now().Add(-e.cfg.StartBack)
+		}
+		start = start.UTC().Truncate(time.Second)
 		cursor = store.Cursor{Since: start, Start: start}
 	}
-	r := &reader{cursor: cursor, from: cursor.Since, seen: cursor.Read, pace: pace{began: e.cfg.Now(), log: e.cfg.Log, now: e.cfg.Now}}
+	r := &reader{cursor: cursor, first: !ok, from: cursor.Since, seen: cursor.Read, pace: pace{began: e.cfg.Now(), log: e.cfg.Log, now: e.cfg.Now}}
 	for tries := 0; ; {
 		more, err := e.readSpan(ctx, r, w)
 		switch class := classOf(err); {
@@ -98,8 +103,14 @@ func (e *Engine) readSpan(ctx context.Context, r *reader, w *writer) (more bool,
 	if err != nil {
 		return false, err
 	}
-	if asked := e.hear(page.ServerTime, began); r.asked.IsZero() {
-		r.asked = asked // a row may have come late to any of the spans
+	e.cfg.Clock.SetDate(page.ServerTime, began)
+	if r.asked.IsZero() {
+		// A row may have come late to any of the spans.
+		r.asked = e.cfg.Clock.Bound(page.ServerTime, began)
+	}
+	// The first cursor holds the start, which stays for good.
+	if err := e.cfg.Clock.Doubt(); err != nil && r.first {
+		return false, err
 	}
 	for {
 		var next *nextPage
@@ -187,28 +198,10 @@ func (e *Engine) taskQuery(r *reader, until time.Time) string {
 	return q.String()
 }
 
-// hear sets the org's clock by an answer, and returns the time at which the query
-// began there: what it saw is complete up to that time less the overlap.
-func (e *Engine) hear(server, began time.Time) time.Time {
-	now := e.cfg.Now()
-	if server.IsZero() {
-		return began.Add(e.clock).UTC()
-	}
-	// Date is a whole second: half of it, and half of the way there and back, on average.
-	offset := server.Sub(now)
-	if offset.Abs() < 2*time.Second {
-		offset = 0
-	}
-	e.mu.Lock()
-	e.clock = offset
-	e.mu.Unlock()
-	return server.Add(-now.Sub(began) - time.Second).UTC()
-}
-
 // applyPage stores a page and moves the cursor over it, in one transaction. Rows are
 // ordered by their stamps, so after a page all before its last row was read; but a row
 // may become visible up to the overlap after its stamp, so the cursor stays that far
-// behind the query.
+// behind the query. While the clocks disagree it does not move.
 func (e *Engine) applyPage(ctx context.Context, r *reader, page salesforce.Page, until time.Time, s *Summary) error {
 	var late, calls []store.Call
 	for _, record := range page.Records {
@@ -222,6 +215,7 @@ func (e *Engine) applyPage(ctx context.Context, r *reader, page salesforce.Page,
 			calls = append(calls, call)
 		}
 	}
+	was := r.cursor
 	behind := r.asked.Add(-e.cfg.Overlap)
 	to := behind
 	if page.Next != "" {
@@ -240,6 +234,9 @@ func (e *Engine) applyPage(ctx context.Context, r *reader, page salesforce.Page,
 	next := r.cursor
 	if to = to.Truncate(time.Second); to.After(next.Since) {
 		next.Since = to
+	}
+	if e.cfg.Clock.Doubt() != nil {
+		r.cursor, next = was, was // the rows count; they are read again once the clocks agree
 	}
 	e.step("page-read")
 	// What a poll reads again is mostly known; what is not known of it came late.

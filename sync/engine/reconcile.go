@@ -231,7 +231,7 @@ func (e *Engine) reconcileWeekly(ctx context.Context) error {
 		} else if !ok {
 			return e.cfg.Store.SetState(ctx, "reconciled", e.now())
 		}
-		if e.now().Sub(last) < reconcileEvery {
+		if !due(e.now(), last, reconcileEvery) {
 			return nil
 		}
 		r, err := e.reconcile(ctx, true, true)

@@ -50,7 +50,7 @@ var checks = []struct {
 }{
 	{"store", checkStore}, {"login", checkLogin}, {"poll_age", checkPollAge}, {"write_age", checkWriteAge},
 	{"oldest_due", checkOldestDue}, {"parked", checkParked}, {"collector_age", checkCollectorAge},
-	{"match_rate", checkMatchRate}, {"api_budget", checkBudget},
+	{"match_rate", checkMatchRate}, {"api_budget", checkBudget}, {"clock", checkClock},
 }
 
 // view is one consistent look at what is known.
@@ -239,6 +239,23 @@ func checkBudget(s *Server, v *view) (Status, string) {
 		return Degraded, detail + ": at the limit callpoint pauses"
 	}
 	return OK, detail
+}
+
+// checkClock compares the machine's clock with Salesforce's and with the store's newest
+// data. A minute is what CALLPOINT_CLOCK_SKEW allows for.
+func checkClock(s *Server, _ *view) (Status, string) {
+	c := s.cfg.Clock
+	if c == nil {
+		return OK, "not compared: no daemon runs"
+	}
+	state := c.State()
+	switch {
+	case c.Doubt() != nil:
+		return Failing, state.String() + "; until then nothing is pruned and no cursor is stored"
+	case state.HasOrg && state.Org.Abs() > time.Minute:
+		return Degraded, state.String() + ": calls may miss their sessions"
+	}
+	return OK, state.String()
 }
 
 // nearly is four fifths of a limit.

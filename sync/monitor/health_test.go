@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"callpoint/clock"
 	"callpoint/mapping"
 	"callpoint/store"
 	"callpoint/sync/engine"
@@ -146,7 +147,7 @@ func TestStateTable(t *testing.T) {
 				}
 			}
 			h := b.Health()
-			if h.Status != c.status || len(h.Checks) != 9 {
+			if h.Status != c.status || len(h.Checks) != 10 {
 				t.Errorf("%+v, want %s", h, c.status)
 			}
 			for _, check := range h.Checks {
@@ -163,6 +164,81 @@ func TestStateTable(t *testing.T) {
 			b.Cycle(engine.Report{At: b.now})
 			if h := b.Health(); h.Status != OK {
 				t.Errorf("afterwards: %+v", h)
+			}
+		})
+	}
+}
+
+// silentOrg never answers a login before it is told to.
+type silentOrg struct {
+	engine.Org
+	asked, answer chan struct{}
+}
+
+func (o silentOrg) Login(context.Context) (salesforce.Identity, error) {
+	close(o.asked)
+	<-o.answer
+	return salesforce.Identity{}, errors.New("no answer")
+}
+
+// A Salesforce that is silent for however long changes neither livez nor readyz.
+func TestSilentOrgIsAlive(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	org := silentOrg{asked: make(chan struct{}), answer: make(chan struct{})}
+	e, err := engine.New(engine.Config{Store: b.store, Org: org, Settings: mapping.Default(), Now: func() time.Time { return b.now }, Budget: b.budget})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.cfg.Engine = e
+	b.refresh()
+	b.probe(t.Context())
+	ended := make(chan struct{})
+	go func() { _, _ = e.Cycle(t.Context()); close(ended) }()
+	<-org.asked
+	b.now = b.now.Add(3 * time.Hour)
+	b.refresh()
+	for _, path := range []string{"/livez", "/readyz"} {
+		if got, body := b.get(path); got != http.StatusOK {
+			t.Errorf("%s: %d %s", path, got, body)
+		}
+	}
+	close(org.answer)
+	<-ended
+	if err := b.Live(); err != nil {
+		t.Error(err)
+	}
+	// The control: without a request in flight the same silence is a loop that is stuck.
+	b.now = b.now.Add(3 * time.Hour)
+	b.refresh()
+	if b.Live() == nil {
+		t.Error("a loop that stopped is alive")
+	}
+}
+
+// The check clock names the clock that is off, and by how much.
+func TestClockCheck(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		org    time.Duration // Salesforce's clock minus ours
+		status Status
+		says   string
+	}{
+		{"agrees", 0, OK, "agrees with Salesforce's"},
+		{"two minutes", 2 * time.Minute, Degraded, "2 min behind Salesforce's"},
+		{"an hour", time.Hour, Failing, "60 min behind Salesforce's"},
+		{"100 days", -100 * 24 * time.Hour, Failing, "100 days ahead of Salesforce's"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
+			b.cfg.Clock = clock.New(func() time.Time { return b.now })
+			b.cfg.Clock.SetDate(b.now.Add(c.org), b.now)
+			for _, check := range b.Health().Checks {
+				if check.Name == "clock" && (check.Status != c.status || !strings.Contains(check.Detail, c.says)) {
+					t.Errorf("%+v, want %s with %q", check, c.status, c.says)
+				}
 			}
 		})
 	}

@@ -37,6 +37,20 @@ type history struct {
 	Received time.Time `json:"received"` // the last event collected
 }
 
+// newest returns the latest time that the history holds: it was written then.
+func (h *history) newest() time.Time {
+	newest := h.Received
+	for _, t := range []time.Time{h.Success, h.Written} {
+		if t.After(newest) {
+			newest = t
+		}
+	}
+	if len(h.Cycles) > 0 && h.Cycles[0].At.After(newest) {
+		newest = h.Cycles[0].At
+	}
+	return newest
+}
+
 // keptCycles bounds the history.
 const keptCycles = 20
 
@@ -56,10 +70,10 @@ func (s *Server) Cycle(r engine.Report) {
 	// Always a new list: who took a copy of the history reads the old one without the lock.
 	h.Cycles = slices.Concat([]Cycle{c}, h.Cycles[:min(len(h.Cycles), keptCycles-1)])
 	if r.Err == nil {
-		h.Success = c.At
+		h.Success = r.At // with its monotonic reading: a jump of the clock makes it no older
 	}
 	if c.TouchpointsWritten > 0 {
-		h.Written = c.At
+		h.Written = r.At
 	}
 	if c.Calls > 0 {
 		s.rated = time.Time{} // the calls changed: so may the match rate

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"callpoint/clock"
 	"callpoint/mapping"
 	"callpoint/store"
 	"callpoint/sync/engine"
@@ -28,6 +29,7 @@ type Config struct {
 	Log      *slog.Logger
 	Build    Build
 
+	Clock     *clock.Clock     // nil: the check clock has nothing to compare
 	Collected func() Collected // what came in; nil: nothing is collected here
 
 	DryRun  bool                                 // nothing is written to Salesforce
@@ -59,6 +61,9 @@ func New(cfg Config) *Server {
 	if _, err := cfg.Store.State(historyState, &s.history); err != nil {
 		cfg.Log.Warn("what happened before is not known", "err", err)
 	}
+	if newest := s.history.newest(); cfg.Clock != nil && !newest.IsZero() {
+		cfg.Clock.SetNewest(newest)
+	}
 	return s
 }
 
@@ -89,21 +94,20 @@ func (s *Server) late(v *view) time.Duration {
 	return max(3*pace, 5*time.Minute)
 }
 
-// Live says why the loops make no progress, where they make none: a restart may help.
-// An org that is away is progress.
+// Live returns nil while the process's own loops make progress, and otherwise says which
+// one does not: then a restart may help. A wait for Salesforce is progress, however long it
+// lasts. Live takes no lock of the engine or of the store.
 func (s *Server) Live() error {
-	now, last := s.cfg.Now(), s.cfg.Engine.Last().At
-	if last.IsZero() {
-		last = s.began
+	now := s.cfg.Now()
+	// A first run of months is one long cycle; its steps are progress.
+	moved, waiting := s.cfg.Engine.Progress()
+	if moved.IsZero() {
+		moved = s.began
 	}
-	// A first run of months is one long cycle; its pages are progress.
-	if progress := s.cfg.Engine.Progress(); progress.After(last) {
-		last = progress
-	}
-	if age := now.Sub(last); age > s.late(&view{}) {
+	if age := now.Sub(moved); !waiting && age > s.late(&view{}) {
 		return errors.New("no progress for " + ago(age))
 	}
-	s.mu.Lock()
+	s.mu.Lock() // it is never held over a call of the store
 	at := s.facts.at
 	s.mu.Unlock()
 	if age := now.Sub(at); !at.IsZero() && age > staleAfter {

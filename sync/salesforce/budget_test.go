@@ -72,8 +72,11 @@ func TestCallInfo(t *testing.T) {
 		if got.Duration <= 0 {
 			t.Errorf("%+v took no time", got)
 		}
+		if got.Date.IsZero() != (got.Status >= 400) {
+			t.Errorf("call %d: date %v", i, got.Date)
+		}
 		usage := got.Usage
-		got.Duration, got.Usage = 0, Usage{}
+		got.Duration, got.Usage, got.Date = 0, Usage{}, time.Time{}
 		if got != want[i] {
 			t.Errorf("call %d: %+v, want %+v", i, got, want[i])
 		}

@@ -56,8 +56,9 @@ type CallInfo struct {
 	Status   int    // 0: no answer
 	Code     string // Salesforce's error code, or ""
 	Duration time.Duration
-	Counted  bool  // it was sent and counts against the org's API limit; logins do not
-	Usage    Usage // as last heard from the org
+	Counted  bool      // it was sent and counts against the org's API limit; logins do not
+	Usage    Usage     // as last heard from the org
+	Date     time.Time // of an answer with a status below 400; zero: there was none
 }
 
 type flow string

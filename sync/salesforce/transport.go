@@ -208,7 +208,9 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	info := CallInfo{Op: cl.op, Duration: took, Counted: cl.counted && sent.Load(), Usage: c.Usage()}
 	if resp != nil {
-		info.Status = resp.StatusCode
+		if info.Status = resp.StatusCode; info.Status < 400 {
+			info.Date = serverTime(resp)
+		}
 	}
 	if cl.last != nil {
 		info.Code = cl.last.Code
