@@ -2,6 +2,7 @@ package mapping
 
 import (
 	_ "embed"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -83,6 +84,8 @@ func domainName(s string) string {
 type known struct {
 	class  refClass
 	name   string
+	host   string   // as in the list
+	path   string   // where the site begins at a path
 	params []string // hold the search phrase
 	strict bool     // a portal: a search engine only with a search phrase
 }
@@ -90,50 +93,48 @@ type known struct {
 //go:embed data/referrers.tsv
 var referrersTSV string
 
-// webmailHosts are where people read mail in the browser; an Android app sends its package name.
-var webmailHosts = strings.Fields(`mail.google.com com.google.android.gm outlook.live.com outlook.office.com outlook.office365.com
-	com.microsoft.office.outlook mail.yahoo.* com.yahoo.mobile.client.android.mail mail.aol.com mail.proton.me mail.protonmail.com
-	mail.zoho.* e.mail.ru mail.yandex.* mail.qq.com mail.163.com mail.126.com mail.naver.com mail.daum.net
-	mail.gmx.net navigator.gmx.net navigator.web.de mail.ionos.* fastmail.com app.hey.com icloud.com mail.com mail.tutanota.com app.tuta.com`)
+//go:embed data/own.tsv
+var ownTSV string
 
-// appHosts are apps of networks, by the package name that Android puts in their referrer.
-var appHosts = map[string]string{
-	"com.facebook.katana": "Facebook", "com.facebook.orca": "Facebook", "fb.com": "Facebook",
-	"com.instagram.android": "Instagram", "com.twitter.android": "Twitter",
-	"com.google.android.youtube": "YouTube", "com.pinterest": "Pinterest",
-}
-
-// knownSites reads the lists once, by host. A host may stand in several: as webmail first,
-// then as assistant, search engine and network.
+// knownSites reads the lists once, by host. A host may be in several classes.
 var knownSites = sync.OnceValue(func() map[string][]known {
 	sites := make(map[string][]known)
-	for _, host := range webmailHosts {
-		sites[host] = append(sites[host], known{class: webmail, name: "Webmail"})
+	for _, k := range parseSites(referrersTSV + "\n" + ownTSV) {
+		sites[k.host] = append(sites[k.host], k)
 	}
-	for host, name := range appHosts {
-		sites[host] = append(sites[host], known{class: social, name: name})
-	}
-	for line := range strings.Lines(referrersTSV) {
+	return sites
+})
+
+func parseSites(tsv string) (list []known) {
+	for line := range strings.Lines(tsv) {
 		f := strings.Split(strings.TrimSpace(line), "\t")
 		if strings.HasPrefix(line, "#") || len(f) != 4 {
 			continue
 		}
 		for _, host := range strings.Fields(f[3]) {
 			k := known{class: refClass(f[0]), name: f[1], params: strings.Split(f[2], ",")}
+			for i := range k.params {
+				k.params[i] = paramKey(k.params[i])
+			}
 			host, k.strict = strings.CutPrefix(host, "?")
-			sites[host] = append(sites[host], k)
+			host, k.path, _ = strings.Cut(host, "/")
+			k.host = strings.ToLower(host)
+			list = append(list, k)
 		}
 	}
-	return sites
-})
+	return list
+}
 
-// identify says what kind of site elsewhere a referrer is, by the lists: the first class
-// that fits wins, and within it the longest name.
+// identify finds the class of a referrer from elsewhere, by the lists: the first class that
+// fits wins, and within it the longest name.
 func identify(l link) (class refClass, name, phrase string) {
-	hits := knownHits(l.host)
+	hits := knownHits(l)
 	for _, class := range []refClass{webmail, assistant, search, social} {
-		if class == search && isGoogle(l.host) {
+		switch {
+		case class == search && isGoogle(l.host):
 			return search, "Google", parseParams(l.query).get("q")
+		case class == webmail && mailHost.MatchString(l.host):
+			return webmail, "Webmail", ""
 		}
 		for _, k := range hits {
 			if k.class != class {
@@ -151,20 +152,72 @@ func identify(l link) (class refClass, name, phrase string) {
 	return otherSite, "", ""
 }
 
-// knownHits finds what the lists say of a host and of the domains around it, the longest name
-// first. "mail.yahoo.*" stands for any public suffix in the place of the star.
-func knownHits(host string) []known {
+// mailHost matches hosts that are webmail by their name, whoever runs them.
+var mailHost = regexp.MustCompile(`^(?:[a-z0-9-]+\.)*?(?:web-?mail[0-9]*|roundcube|squirrelmail|horde|owa)\.[a-z0-9-]+\.`)
+
+// knownHits finds the entries of the lists for a host and the domains around it, the longest
+// name first. In a list, "mail.yahoo.*" is any public suffix in the place of the star, and
+// "mail#.example.com" any number, or word of up to four letters, in the place of the sign.
+func knownHits(l link) []known {
 	var hits []known
 	sites := knownSites()
-	suffix, _ := publicsuffix.PublicSuffix(host)
-	for name := host; name != ""; {
-		hits = append(hits, sites[name]...)
-		if start, ok := strings.CutSuffix(name, "."+suffix); ok {
-			hits = append(hits, sites[start+".*"]...)
+	suffix, _ := publicsuffix.PublicSuffix(l.host)
+	add := func(name, below string) {
+		for _, k := range sites[name] {
+			if k.covers(below, l.path) {
+				hits = append(hits, k)
+			}
 		}
-		_, name, _ = strings.Cut(name, ".")
+	}
+	for name, below := l.host, ""; name != ""; {
+		first, rest, _ := strings.Cut(name, ".")
+		for _, label := range []string{first, numbered(first)} {
+			if label == "" {
+				continue
+			}
+			add(label+"."+rest, below)
+			if start, ok := strings.CutSuffix(label+"."+rest, "."+suffix); ok {
+				add(start+".*", below)
+			}
+		}
+		below += first + "."
+		name = rest
 	}
 	return hits
+}
+
+// covers reports whether an entry of the lists also names what lies below its host, and at this path.
+func (k *known) covers(below, path string) bool {
+	if k.path != "" {
+		rest, ok := strings.CutPrefix(strings.TrimPrefix(path, "/"), k.path)
+		if !ok || rest != "" && rest[0] != '/' {
+			return false
+		}
+	}
+	return below == "" || k.class != search || searchLabels.MatchString(below) || searchHost.MatchString(k.host)
+}
+
+// Below a search engine's host its other services are found as well: maps, mail, disks. Only
+// these names, and those of countries and languages, are its search.
+var (
+	searchLabels = regexp.MustCompile(`^(?:(?:www[0-9]*|m|mobile|wap|touch|amp|search|images?|img|videos?|news|web|safe|lite|html|start|encrypted|global|r|go|[a-z]{2}|[a-z]{2}-[a-z]{2})\.)*$`)
+	searchHost   = regexp.MustCompile(`(?:^|\.)(?:[a-z0-9-]*search[a-z0-9-]*|suche|recherche|busca|buscador|ricerca|pesquisa)\.`)
+)
+
+// hostNumber is a number in a label of a host, or a short word behind a hyphen.
+var hostNumber = regexp.MustCompile(`[0-9]+|-[a-z]{1,4}$`)
+
+// numbered returns a label with "#" in the place of numbers, and nothing if it has none.
+func numbered(label string) string {
+	if !hostNumber.MatchString(label) {
+		return ""
+	}
+	return hostNumber.ReplaceAllStringFunc(label, func(s string) string {
+		if s[0] == '-' {
+			return "-#"
+		}
+		return "#"
+	})
 }
 
 // isGoogle reports whether a host is Google's search, and not one of its many other services.
@@ -174,7 +227,7 @@ func isGoogle(host string) bool {
 		return false
 	}
 	switch strings.TrimSuffix(host, site) {
-	case "", "www.", "m.", "images.", "news.", "maps.", "scholar.", "encrypted.":
+	case "", "www.", "www2.", "ipv6.", "m.", "images.", "news.", "maps.", "scholar.", "encrypted.", "cse.", "blogsearch.":
 		return true
 	}
 	return false
@@ -189,7 +242,7 @@ func namesOf(class refClass) map[string]bool {
 	names := make(map[string]bool)
 	for host, list := range knownSites() {
 		for _, k := range list {
-			if k.class == class && !k.strict {
+			if k.class == class && !k.strict && k.path == "" {
 				names[strings.ToLower(k.name)] = true
 				names[host] = true
 			}
