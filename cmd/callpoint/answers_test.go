@@ -146,7 +146,7 @@ func TestCalls(t *testing.T) {
 	if out := b.answered(nil, "calls", "--since", yesterday("13:00:00").Format("2006-01-02T15:04:05Z07:00")); strings.Contains(out, matched) || !strings.Contains(out, late) {
 		t.Errorf("calls --since:\n%s", out)
 	}
-	if out := b.answered(nil, "calls", "--state", "parked"); out != "no such calls\n" {
+	if out := b.answered(nil, "calls", "--state", "parked"); out != "No calls match.\n" {
 		t.Errorf("calls --state parked: %q", out)
 	}
 	var list monitor.CallList

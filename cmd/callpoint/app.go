@@ -36,6 +36,9 @@ type app struct {
 	geo    *geoIP // nil: none configured
 
 	cycled    chan struct{}                       // holds a token after a cycle
+	completed chan struct{}                       // holds a token after a cycle without an error
+	orgZone   atomic.Pointer[time.Location]       // nil: not known
+	zoneAt    time.Time                           // when the org was asked for its zone
 	collected atomic.Pointer[collector.Collector] // nil until there is a handler
 }
 
@@ -48,7 +51,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	for _, w := range r.warnings {
 		log.Warn("channel rules", "file", c.Channels, "line", w.Line, "cell", w.Cell, "warning", w.Message)
 	}
-	a := &app{cfg: c, log: log, clock: clock.New(time.Now), cycled: make(chan struct{}, 1)}
+	a := &app{cfg: c, log: log, clock: clock.New(time.Now), cycled: make(chan struct{}, 1), completed: make(chan struct{}, 1)}
 	budget := engine.NewBudget(c.APIBudget, float64(c.APIReserve), time.Now)
 	sc := c.salesforce()
 	pauses := &loginPauses{}
@@ -88,6 +91,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 			return nil, errors.Join(misconfigured(err), a.close())
 		}
 	}
+	a.loadZone()
 	a.watch = monitor.New(a.watches())
 	return a, nil
 }
@@ -124,9 +128,15 @@ func giveToOwner(path string) error {
 // noteCycle takes note of a cycle that ended.
 func (a *app) noteCycle(r engine.Report) {
 	a.watch.Cycle(r)
-	select {
-	case a.cycled <- struct{}{}:
-	default: // one token says it all
+	signals := []chan struct{}{a.cycled}
+	if r.Err == nil {
+		signals = append(signals, a.completed)
+	}
+	for _, c := range signals {
+		select {
+		case c <- struct{}{}:
+		default: // one token is enough
+		}
 	}
 }
 
@@ -158,7 +168,7 @@ func (a *app) handler() (http.Handler, error) {
 	col.Routes(mux)
 	a.watch.Routes(mux)
 	(&storeServer{a.store, a.log}).routes(mux)
-	return collector.Guard(cc, mux), nil
+	return collector.Guard(cc, a.withZone(mux)), nil
 }
 
 // hosts are the names that a Host header may carry: those configured, and loopback's.

@@ -23,7 +23,10 @@ func (p *program) channelsCommand() *cobra.Command {
 		Long: `channels works on the channel rules: the CSV file of Marketo Measure (Settings,
 Channels, Online), read as it comes. Without CALLPOINT_CHANNELS the built-in file is
 used; channels default prints it, as a start for one's own.`,
-		Args: cobra.NoArgs,
+		Example: `  callpoint channels test 'https://www.example.com/?gclid=x'
+  callpoint channels lint channels.csv`,
+		Args: noSubcommand,
+		RunE: showHelp,
 	}
 	c.AddCommand(&cobra.Command{
 		Use:   "test URL [REFERRER]",

@@ -46,6 +46,7 @@ func (p *program) daemonCall(ctx context.Context, c Config, method, path string,
 		return true, failed(fmt.Errorf("ask the daemon at %s: %w", c.Listen, plainURLError(err)))
 	}
 	defer resp.Body.Close()
+	p.useZone(resp.Header.Get(zoneHeader))
 	if resp.StatusCode/100 != 2 {
 		return true, failed(refusalOf(c, resp))
 	}

@@ -79,6 +79,7 @@ type Config struct {
 	APIReserve share `env:"CALLPOINT_API_RESERVE, default=10%"`
 
 	Retention time.Duration `env:"CALLPOINT_RETENTION, default=2160h"`
+	TimeZone  zoneName      `env:"CALLPOINT_TIME_ZONE"`
 	LogLevel  string        `env:"CALLPOINT_LOG_LEVEL, default=info"`
 	LogFormat string        `env:"CALLPOINT_LOG_FORMAT"`
 }

@@ -115,6 +115,7 @@ func (a *app) beside(ctx context.Context, systemd *supervisor) <-chan struct{} {
 	all.Go(func() { systemd.watchdog(ctx, a.watch.Live) })
 	all.Go(func() { systemd.follow(ctx, a.watch.Line, a.cycled) })
 	all.Go(func() { a.reload(ctx) })
+	all.Go(func() { a.followZone(ctx) })
 	all.Go(func() { a.maintain(ctx) })
 	ended := make(chan struct{})
 	go func() { all.Wait(); close(ended) }()
@@ -158,6 +159,9 @@ func (p *program) syncOnce(ctx context.Context) error {
 		return err
 	}
 	s, err := a.engine.Cycle(ctx)
+	if err == nil {
+		a.refreshZone(ctx, time.Now())
+	}
 	a.maintainIfDue(ctx)
 	if c.DryRun && err == nil {
 		err = p.dryRun(ctx, a, s)

@@ -28,11 +28,11 @@ func (p *program) demoCommand() *cobra.Command {
 	var keep bool
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "See it work: a simulated org, web sessions, calls, and what becomes of them",
+		Short: "See it work with a simulated org, web sessions and calls",
 		Long: `demo starts a simulated Salesforce org and callpoint itself, both on loopback with
 a store in a temporary folder. It sends page views to the collector over HTTP, creates
 call Tasks in the org, syncs through the REST API, and prints each call with its
-session, or the reason why it has none, and what stands in Salesforce afterwards.`,
+session, or the reason why it has none, and the records in Salesforce.`,
 		Example: "  callpoint demo\n  callpoint demo --serve     keep it running, to look around",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -74,6 +74,7 @@ func (p *program) demo(ctx context.Context, keep bool) (err error) {
 		"CALLPOINT_STORE=" + filepath.Join(dir, "callpoint.db"),
 		"CALLPOINT_LISTEN=127.0.0.1:0",
 		"CALLPOINT_LOG_LEVEL=warn",
+		"CALLPOINT_TIME_ZONE=UTC",
 	}, "")
 	if err != nil {
 		return err
@@ -135,56 +136,54 @@ func (d *demonstration) run(ctx context.Context) error {
 	if err := d.table(ctx, calls); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\nThis sync: %s\n", first)
+	fmt.Fprintf(d.out, "\n%s", fill("This sync: "+first.String(), "", demoWidth))
 	if err := d.post(ctx, "/v1/sync", nil, &second); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "The next:  %s\n", second)
-	stood := d.org.Records("bizible2__Bizible_Touchpoint__c")
-	fmt.Fprintf(d.out, "\nIn Salesforce stand %d Bizible Touchpoints of %d persons. One of them in full, %s:\n",
-		len(stood), len(d.org.Records("bizible2__Bizible_Person__c")), calls[0].who)
+	fmt.Fprint(d.out, fill("The next: "+second.String(), "", demoWidth))
+	written := d.org.Records("bizible2__Bizible_Touchpoint__c")
+	fmt.Fprintf(d.out, "\nSalesforce now has %d Bizible Touchpoints for %d people. %s's in full:\n",
+		len(written), len(d.org.Records("bizible2__Bizible_Person__c")), calls[0].who)
 	return d.record(calls[0].id)
 }
 
-// table prints each call, its session or its reason, and its record in the org.
+// demoWidth is the width of the narrowest terminal that the demo is made for.
+const demoWidth = 80
+
+// table prints each call with its reason and what its touchpoint says, and then why.
 func (d *demonstration) table(ctx context.Context, calls []insertedCall) error {
 	byKey := map[any]map[string]any{}
 	for _, r := range d.org.Records("bizible2__Bizible_Touchpoint__c") {
 		byKey[r["bizible2__UniqueId__c"]] = r
 	}
 	w := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CALL\tREASON\tWEB SESSION\tTYPE\tCHANNEL\tSOURCE\tIN SALESFORCE")
+	fmt.Fprintln(w, "CALL (UTC)\tREASON\tTYPE\tCHANNEL")
+	var why strings.Builder
 	for _, c := range calls {
 		var v monitor.CallView
 		if err := d.get(ctx, "/v1/calls/"+c.id, &v); err != nil {
 			return err
 		}
-		session := "-"
+		row := []string{fmt.Sprintf("%s %s", v.CallTime.Format("15:04"), c.who), string(v.Reason), "-", "no record"}
+		text := c.who + ": " + v.Detail
 		if v.Session != nil {
-			session = fmt.Sprintf("%s %s", v.Session.StartedAt.Format("15:04"), landing(v.Session.LandingPage))
+			text += " It began on " + landing(v.Session.LandingPage) + "."
 		}
-		row := []string{fmt.Sprintf("%s %s", v.CallTime.Format("15:04"), c.who), string(v.Reason), session, "-", "-", "-", "no record"}
 		if r := byKey["callpoint_"+c.id]; r != nil {
-			row[3], row[4], row[5] = field(r, "Touchpoint_Type"), field(r, "Marketing_Channel_Path"), field(r, "Touchpoint_Source")
-			row[6] = fmt.Sprint(r["Id"])
+			row[2], row[3] = field(r, "Touchpoint_Type"), field(r, "Marketing_Channel_Path")
+			text += fmt.Sprintf(" Record %v, source %s.", r["Id"], field(r, "Touchpoint_Source"))
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
+		why.WriteString("  " + strings.TrimLeft(fill(text, "    ", demoWidth), " "))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(d.out, "\nWhy:")
-	for _, c := range calls {
-		var v monitor.CallView
-		if err := d.get(ctx, "/v1/calls/"+c.id, &v); err != nil {
-			return err
-		}
-		fmt.Fprintf(d.out, "  %s: %s\n", c.who, v.Detail)
-	}
-	return nil
+	_, err := fmt.Fprintf(d.out, "\nWhy:\n%s", why.String())
+	return err
 }
 
-// record prints one touchpoint as it stands in the org.
+// record prints one touchpoint of the org.
 func (d *demonstration) record(taskID string) error {
 	for _, r := range d.org.Records("bizible2__Bizible_Touchpoint__c") {
 		if r["bizible2__UniqueId__c"] != "callpoint_"+taskID {
@@ -198,7 +197,7 @@ func (d *demonstration) record(taskID string) error {
 		}
 		return w.Flush()
 	}
-	return fmt.Errorf("no touchpoint of task %s stands in the org", taskID)
+	return fmt.Errorf("the org has no touchpoint of task %s", taskID)
 }
 
 func field(r map[string]any, name string) string {

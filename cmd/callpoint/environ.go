@@ -60,6 +60,14 @@ func (s *share) EnvDecode(v string) error {
 	return nil
 }
 
+// zoneName is a time zone by its IANA name; nil where none is set.
+type zoneName struct{ location *time.Location }
+
+func (z *zoneName) EnvDecode(v string) (err error) {
+	z.location, err = when.Zone(v)
+	return err
+}
+
 // variable is one name that Config knows.
 type variable struct {
 	name     string
@@ -228,6 +236,9 @@ func nearest(name string, vars []variable) string {
 
 // similar returns "; did you mean X?" for the name that value is a misspelling of, or "".
 func similar(value string, names []string) string {
+	if value == "" || slices.Contains(names, value) {
+		return ""
+	}
 	best, found := min(4, 2+len(value)/3), ""
 	for _, name := range names {
 		if d := distance(strings.ToLower(value), strings.ToLower(name)); d < best {

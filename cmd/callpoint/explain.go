@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"callpoint/sync/monitor"
 
@@ -72,69 +71,4 @@ func (p *program) explanation(e monitor.Explanation) string {
 		}
 	}
 	return b.String()
-}
-
-func (p *program) callsCommand() *cobra.Command {
-	var reason, state, since string
-	var limit int
-	c := &cobra.Command{
-		Use:   "calls",
-		Short: "List calls with their reason and state, newest first",
-		Long: `calls lists the calls that were read, by call time, newest first. Reasons: matched,
-matched_clock_skew, held, before_collection, no_bizible_id, unknown_visitor,
-outside_window, session_already_credited, task_deleted. States: pending, written,
-unchanged, retrying, parked.
-
-It asks the running daemon; where none runs, it reads the store.`,
-		Example: `  callpoint calls --since 24h
-  callpoint calls --reason unknown_visitor --since 7d
-  callpoint calls --state parked --output json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := monitor.ParseCallQuery(reason, state, since, fmt.Sprint(limit), time.Now()); err != nil {
-				return usage(fmt.Errorf("--%w", err))
-			}
-			q := url.Values{"reason": {reason}, "state": {state}, "since": {since}, "limit": {fmt.Sprint(limit)}}
-			var list monitor.CallList
-			if err := p.ask(cmd.Context(), http.MethodGet, "/v1/calls?"+q.Encode(), nil, &list); err != nil {
-				return err
-			}
-			if p.output == "json" {
-				return json.NewEncoder(p.stdout).Encode(list)
-			}
-			_, err := fmt.Fprint(p.stdout, p.callTable(list))
-			return err
-		},
-	}
-	c.Flags().StringVar(&reason, "reason", "", "only calls with this `REASON`")
-	c.Flags().StringVar(&state, "state", "", "only calls whose touchpoint has this `STATE`")
-	c.Flags().StringVar(&since, "since", "", "only calls since `T`: a day, an RFC 3339 time, or a span back such as 36h or 7d")
-	c.Flags().IntVar(&limit, "limit", 200, "at most `N` calls")
-	return c
-}
-
-func (p *program) callTable(list monitor.CallList) string {
-	if len(list.Calls) == 0 {
-		return "no such calls\n"
-	}
-	var rows [][]string
-	for _, v := range list.Calls {
-		state := string(v.State)
-		if state == "" {
-			state = "-"
-		}
-		if v.Salesforce.Code != "" {
-			state += " " + v.Salesforce.Code
-		}
-		channel := "-"
-		if v.Session != nil {
-			channel = v.Session.ChannelPath
-		}
-		rows = append(rows, []string{v.CallTime.Format("2006-01-02 15:04"), v.TaskID, string(v.Reason), state, channel, v.Subject})
-	}
-	text := p.table([]string{"CALL TIME", "TASK", "REASON", "STATE", "SESSION'S CHANNEL", "SUBJECT"}, rows)
-	if list.More {
-		text += "there are older ones: --limit, --since\n"
-	}
-	return text
 }

@@ -11,6 +11,7 @@ import (
 
 	"callpoint/mapping"
 	"callpoint/store"
+	"callpoint/when"
 
 	"github.com/spf13/cobra"
 )
@@ -23,8 +24,9 @@ func (p *program) forgetCommand() *cobra.Command {
 BizibleId and the session in the visitor's calls, the values of their touchpoints. Then
 the store is compacted, so that no byte of it is left in the file. A salted hash of the
 id stays: what arrives under it later is dropped, and its Tasks count as calls without a
-BizibleId. Records in Salesforce stay as they are; callpoint changes them no more. If it
-is cut off, the next start of callpoint ends it.
+BizibleId. Records in Salesforce stay as they are; callpoint no longer changes them. If it
+is interrupted, callpoint finishes the erasure at its next start. An id of which nothing is
+stored gives exit code 1; it is kept out all the same.
 
 Backups of the store are not changed: those that callpoint made are named.`,
 		Example: "  callpoint forget dde5687119cc4928fbf94393ed9f5c35",
@@ -40,7 +42,7 @@ func (p *program) forget(ctx context.Context, given string) error {
 	}
 	id, ok := mapping.VisitorID(given)
 	if !ok {
-		return usage(errors.New("no plausible BizibleId: blank, longer than 255 bytes, or with control characters"))
+		return usage(errors.New("not a plausible BizibleId: it is blank, longer than 255 bytes, or has control characters"))
 	}
 	var e store.Erased
 	running, err := p.daemonCall(ctx, c, http.MethodDelete, "/v1/visitors/"+url.PathEscape(id), nil, &e)
@@ -53,14 +55,23 @@ func (p *program) forget(ctx context.Context, given string) error {
 	if err != nil {
 		return err
 	}
+	unknown := e.Events+e.Visits+e.Calls+e.Touchpoints == 0
 	if p.output == "json" {
 		e.Backups = append([]store.BackupNote{}, e.Backups...)
-		return json.NewEncoder(p.stdout).Encode(e)
+		err = json.NewEncoder(p.stdout).Encode(e)
+	}
+	switch {
+	case err != nil:
+		return failed(err)
+	case unknown:
+		return failed(fmt.Errorf("nothing is stored of %s; what arrives under it from now on is dropped", id))
+	case p.output == "json":
+		return nil
 	}
 	fmt.Fprintf(p.stdout, "Erased: %d events, %d sessions, the visitor in %d calls and %d touchpoints. Records in Salesforce stay as they are.\n",
 		e.Events, e.Visits, e.Calls, e.Touchpoints)
 	for _, b := range e.Backups {
-		fmt.Fprintf(p.stdout, "This backup may still hold the visitor: %s, of %s\n", b.Path, b.At.Format(time.RFC3339))
+		fmt.Fprintf(p.stdout, "This backup may still hold the visitor: %s, of %s\n", b.Path, when.Minute(b.At, p.zone()))
 	}
 	return nil
 }

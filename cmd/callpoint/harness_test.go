@@ -105,6 +105,7 @@ func newBenchOf(t testing.TB, org orgsim.Config, env ...string) *bench {
 		"CALLPOINT_STORE=" + b.store,
 		"CALLPOINT_LISTEN=127.0.0.1:0",
 		"CALLPOINT_LOG_FORMAT=json",
+		"CALLPOINT_TIME_ZONE=UTC", // a daemon would ask the org for its own
 		"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"),
 	}, env...)
 	t.Cleanup(b.checkStore)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"callpoint/store"
 
@@ -247,11 +248,18 @@ func TestImportBesideTheDaemonResumesAfterAKill(t *testing.T) {
 
 func TestProgressBar(t *testing.T) {
 	t.Parallel()
-	b := &bar{name: "x", from: 100}
-	if got, want := b.line(550, 1000, 500, 10*time.Second), "x [================              ]  55 %, 500 lines, 50 a second, 10s left"; got != want {
-		t.Errorf("got  %q\nwant %q", got, want)
-	}
-	if got, want := b.line(3<<20, 0, 500, 10*time.Second), "x: 3 MiB, 500 lines, 50 a second"; got != want {
-		t.Errorf("got  %q\nwant %q", got, want)
+	for _, size := range []int64{1000, 0} {
+		for _, width := range []int{40, 60, 80, 200} {
+			b := newProgress("sessions-of-the-whole-year-2026-with-a-long-name.ndjson.gz", size, width)
+			b.SetCurrent(550)
+			b.Set("lines", " 123456789 lines")
+			line := b.String()
+			if n := utf8.RuneCountInString(line); n > width || strings.ContainsAny(line, "\r\n\x1b") {
+				t.Errorf("size %d, width %d: %d columns: %q", size, width, n, line)
+			}
+			if width >= 80 && (!strings.HasPrefix(line, "sessions-of-the-") || !strings.Contains(line, "123456789 lines") || size > 0 && !strings.Contains(line, "55.00%")) {
+				t.Errorf("size %d, width %d: %q", size, width, line)
+			}
+		}
 	}
 }

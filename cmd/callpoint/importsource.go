@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cheggaaa/pb/v3"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
@@ -159,23 +160,36 @@ func (s *source) Close() error {
 
 // bar shows how far an import is, on a terminal alone.
 type bar struct {
-	out   io.Writer // nil: not shown
-	name  string
-	from  int64
-	began time.Time
+	out   *os.File // nil: not shown
+	width int
+	bar   *pb.ProgressBar
 	last  time.Time
 	calls int
 }
 
 func (p *program) newBar(name string, s *source, at place) *bar {
-	b := &bar{name: name, began: time.Now()}
-	if f, ok := p.stderr.(*os.File); ok && isTerminal(f) {
-		b.out = f
+	b := &bar{}
+	f, ok := p.stderr.(*os.File)
+	if !ok || !isTerminal(f) {
+		return b
 	}
+	b.out = f
+	b.bar = newProgress(filepath.Base(name), s.size, terminalWidth(f))
 	if s.plain {
-		b.from = at.Offset
+		b.bar.SetCurrent(at.Offset)
 	}
 	return b
+}
+
+// newProgress returns a bar of at most width columns. A size of 0 is unknown.
+func newProgress(name string, size int64, width int) *pb.ProgressBar {
+	form := `{{string . "name"}} {{bar . "[" "=" ">" " " "]"}} {{percent .}}{{string . "lines"}} {{rtime . "%s left" "%s" "?"}}`
+	if size == 0 {
+		form = `{{string . "name"}} {{counters .}}{{string . "lines"}} {{etime .}}`
+	}
+	b := pb.New64(size).SetTemplateString(form)
+	b.Set(pb.Bytes, true).Set(pb.Static, true).Set(pb.Terminal, true).SetWidth(width).Set("name", cut(plain(name), max(narrowest, width/4)))
+	return b.Start()
 }
 
 // show draws the bar, at most ten times a second.
@@ -191,23 +205,9 @@ func (b *bar) show(s *source, sum imported) {
 		return
 	}
 	b.last = now
-	fmt.Fprintf(b.out, "\r\x1b[K%s", b.line(s.raw.n, s.size, sum.Lines, now.Sub(b.began)))
-}
-
-func (b *bar) line(read, size int64, lines int, took time.Duration) string {
-	rate := float64(lines) / max(took.Seconds(), 0.001)
-	if size == 0 {
-		return fmt.Sprintf("%s: %d MiB, %d lines, %.0f a second", b.name, read>>20, lines, rate)
-	}
-	const width = 30
-	share := min(1, float64(read)/float64(size))
-	done := int(share * width)
-	left := "?"
-	if read > b.from {
-		left = time.Duration(float64(took) * float64(size-read) / float64(read-b.from)).Round(time.Second).String()
-	}
-	return fmt.Sprintf("%s [%s%s] %3.0f %%, %d lines, %.0f a second, %s left", b.name,
-		bytes.Repeat([]byte("="), done), bytes.Repeat([]byte(" "), width-done), 100*share, lines, rate, left)
+	b.bar.SetCurrent(s.raw.n)
+	b.bar.Set("lines", fmt.Sprintf(" %d lines", sum.Lines))
+	fmt.Fprintf(b.out, "\r\x1b[K%s", b.bar.String())
 }
 
 // clear makes room for another line.

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"callpoint/sync/engine"
 	"callpoint/sync/monitor"
+	"callpoint/when"
 
 	"github.com/spf13/cobra"
 )
@@ -21,7 +23,7 @@ func (p *program) parkedCommand() *cobra.Command {
 sentence on the cure. They hold nobody up, and are tried again daily, when their content,
 the rules or the org's fields change, and by parked retry.`,
 		Example: "  callpoint parked\n  callpoint parked retry\n  callpoint parked --output json",
-		Args:    cobra.NoArgs,
+		Args:    noSubcommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.parked(cmd.Context()) },
 	}
 	c.AddCommand(&cobra.Command{
@@ -45,21 +47,29 @@ func (p *program) parked(ctx context.Context) error {
 		return json.NewEncoder(p.stdout).Encode(list)
 	}
 	for _, pause := range list.Paused {
-		fmt.Fprintf(p.stdout, "Every record of %s is refused since %s: %s: %s\n  %s\n  One is tried at %s.\n", pause.Object,
-			pause.Since.UTC().Format("2006-01-02 15:04 UTC"), pause.Code, pause.Message, pause.Cure, pause.Until.UTC().Format("2006-01-02 15:04 UTC"))
+		fmt.Fprintf(p.stdout, "Salesforce has refused every record of %s since %s: %s: %s\n  %s\n  Next attempt: %s.\n", pause.Object,
+			when.Minute(pause.Since, p.zone()), pause.Code, pause.Message, pause.Cure, when.Minute(pause.Until, p.zone()))
 	}
 	for _, t := range list.Parked {
 		of := t.TaskID
 		if of == "" {
 			of = t.Key
 		}
-		fmt.Fprintf(p.stdout, "%s  %s: %s\n  %s\n  Tried %d times, again at %s.\n", of, t.Code, t.Message, t.Cure,
-			t.Attempts, t.NextAttempt.UTC().Format("2006-01-02 15:04 UTC"))
+		fmt.Fprintf(p.stdout, "%s  %s: %s\n  %s\n  Tried %s. Next attempt: %s.\n", of, t.Code, t.Message, t.Cure,
+			times(t.Attempts), when.Minute(t.NextAttempt, p.zone()))
 	}
 	if len(list.Parked)+len(list.Paused) == 0 {
-		fmt.Fprintln(p.stdout, "Salesforce refuses nothing.")
+		fmt.Fprintln(p.stdout, "No parked touchpoints.")
 	}
 	return nil
+}
+
+// times writes a count of attempts.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func (p *program) retryParked(ctx context.Context, ids []string) error {
@@ -92,13 +102,13 @@ func (p *program) retryParked(ctx context.Context, ids []string) error {
 	if p.output == "json" {
 		err = json.NewEncoder(p.stdout).Encode(answer)
 	} else {
-		fmt.Fprintf(p.stdout, "%d touchpoints were tried again; %d stand parked.\n", answer.Released, answer.Parked)
+		fmt.Fprintf(p.stdout, "%d touchpoints tried again; %d are parked.\n", answer.Released, answer.Parked)
 	}
 	switch {
 	case answer.Error != "":
 		return failed(errors.Join(err, errors.New(answer.Error)))
 	case err == nil && len(ids) > 0 && answer.Released == 0:
-		return failed(errors.New("none of these is parked"))
+		return failed(fmt.Errorf("%s is not parked", strings.Join(ids, ", ")))
 	}
 	return errors.Join(err, verdict(engine.Summary{Parked: answer.Parked}, nil))
 }

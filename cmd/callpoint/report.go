@@ -15,6 +15,7 @@ import (
 
 	"callpoint/mapping"
 	"callpoint/sync/monitor"
+	"callpoint/when"
 
 	"github.com/spf13/cobra"
 )
@@ -27,7 +28,7 @@ func (p *program) reportCommand() *cobra.Command {
 		Short: "Count calls by channel, subchannel and type, with match rate and reasons",
 		Long: `report counts the calls of a period by call time: the last 30 days, unless --since or
 --until say otherwise. The match rate is the share of calls with a BizibleId that were
-tied to a session; held, deleted and before_collection calls do not count.
+matched to a session; held, deleted and before_collection calls do not count.
 
 --what-if resolves the same calls under other settings, without writing: timeout=45m,
 window=60m, window-from=start (or last), channels=FILE, several joined by commas.
@@ -50,12 +51,12 @@ rows, for a spreadsheet.`,
 				q.WhatIf = &s
 			}
 			if err := q.Validate(time.Now()); err != nil {
-				return usage(fmt.Errorf("--%w", err))
+				return usage(fmt.Errorf("--%s", strings.ReplaceAll(err.Error(), "must be before until", "must be before --until")))
 			}
 			return p.report(cmd.Context(), q)
 		},
 	}
-	c.Flags().StringVar(&q.Since, "since", "", "from `T`: a day, an RFC 3339 time, or a span back such as 90d")
+	c.Flags().StringVar(&q.Since, "since", "", "from `T`: a day, an RFC 3339 time, or a duration back such as 90d")
 	c.Flags().StringVar(&q.Until, "until", "", "up to `T`, which is not in it")
 	c.Flags().StringVar(&whatIf, "what-if", "", "also under other `SETTINGS`: timeout=45m,window=60m,window-from=start,channels=FILE")
 	c.Flags().BoolVar(&q.Revenue, "revenue", false, "add the revenue that the org attributes to these touchpoints")
@@ -81,7 +82,7 @@ func parseWhatIf(text string) (s monitor.Settings, err error) {
 			}
 			s.Channels = string(b)
 		default:
-			return s, fmt.Errorf("%q: none of timeout, window, window-from, channels", key)
+			return s, fmt.Errorf("%q is not a setting; use timeout, window, window-from or channels%s", key, similar(key, []string{"timeout", "window", "window-from", "channels"}))
 		}
 	}
 	return s, s.Validate()
@@ -154,7 +155,7 @@ func formula(cell string) string {
 
 func (p *program) reportText(r monitor.Report) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", p.paint(bold, fmt.Sprintf("Calls from %s to %s", r.From.Format("2006-01-02 15:04"), r.To.Format("2006-01-02 15:04 UTC"))))
+	fmt.Fprintf(&b, "%s\n\n", p.paint(bold, fmt.Sprintf("Calls from %s to %s", when.Minute(r.From, p.zone()), when.Minute(r.To, p.zone()))))
 	fmt.Fprintf(&b, "Match rate: %s\n\n", rateText(r.MatchRate))
 	if len(r.Rows) > 0 {
 		var rows [][]string

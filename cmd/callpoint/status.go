@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callpoint/sync/monitor"
+	"callpoint/when"
 
 	"github.com/spf13/cobra"
 )
@@ -68,11 +69,12 @@ func (p *program) statusText(v monitor.StatusView, now time.Time) string {
 		b.WriteString("\n" + p.paint(bold, "Last cycles") + "\n")
 	}
 	for _, c := range v.Cycles[:min(5, len(v.Cycles))] {
+		at := when.Second(c.At, p.zone())
 		what := c.Summary.String()
 		if c.Error != "" {
 			what = "failed: " + c.Error
 		}
-		fmt.Fprintf(&b, "  %s  %s", c.At.UTC().Format("2006-01-02 15:04:05"), strings.TrimLeft(fill(what, strings.Repeat(" ", 23), width), " "))
+		fmt.Fprintf(&b, "  %s  %s", at, strings.TrimLeft(fill(what, strings.Repeat(" ", len(at)+4), width), " "))
 	}
 	return b.String()
 }

@@ -17,7 +17,14 @@ import (
 )
 
 func (p *program) storeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "store", Short: "Check, compact or back up the store", Args: cobra.NoArgs}
+	c := &cobra.Command{
+		Use:     "store",
+		Short:   "Check, compact or back up the store",
+		Long:    "store works on the store, which holds everything that callpoint knows: in the daemon where one runs.",
+		Example: "  callpoint store check\n  callpoint store backup /var/backups/callpoint.db",
+		Args:    noSubcommand,
+		RunE:    showHelp,
+	}
 	c.AddCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Verify structure, checksums and indexes of the store",
@@ -80,6 +87,7 @@ func (p *program) withStore(c Config, fn func(*store.Store) error) error {
 	if err != nil {
 		return failed(err)
 	}
+	p.readZone(s)
 	if err := errors.Join(fn(s), s.Close()); err != nil {
 		return failed(err)
 	}

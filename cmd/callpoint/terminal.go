@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // outputFormats are what --output takes; a command may know more than text and json.
@@ -28,17 +28,22 @@ func (p *program) env(name string) string {
 	return ""
 }
 
-// terminal is the width of the terminal that stdout is; 0 where it is none.
+// terminal returns the width of the terminal that stdout is; 0 where it is none.
 func (p *program) terminal() int {
 	f, ok := p.stdout.(*os.File)
 	if !ok || !isTerminal(f) {
 		return 0
 	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil || size.Col == 0 {
+	return terminalWidth(f)
+}
+
+// terminalWidth returns the number of columns of a terminal, 80 where it is not known.
+func terminalWidth(f *os.File) int {
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 {
 		return 80
 	}
-	return int(size.Col)
+	return width
 }
 
 // Colours of a terminal. They say nothing that the words do not say.
@@ -88,66 +93,4 @@ func fill(text, indent string, width int) string {
 		words++
 	}
 	return b.String() + "\n"
-}
-
-// table lays out rows under a header. On a terminal the widest column is cut so that
-// a row fits a line; elsewhere nothing is cut. Numeric columns are set right.
-func (p *program) table(header []string, rows [][]string, numeric ...int) string {
-	widths := make([]int, len(header))
-	all := append([][]string{header}, rows...)
-	for _, row := range all {
-		for i := range row {
-			row[i] = plain(row[i])
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
-		}
-	}
-	if width := p.terminal(); width > 0 {
-		shrink(widths, width)
-	}
-	var b strings.Builder
-	for n, row := range all {
-		var line strings.Builder
-		for i, cell := range row {
-			cell = cut(cell, widths[i])
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if slices.Contains(numeric, i) {
-				line.WriteString(pad + cell + "  ")
-			} else {
-				line.WriteString(cell + pad + "  ")
-			}
-		}
-		text := strings.TrimRight(line.String(), " ")
-		if n == 0 {
-			text = p.paint(bold, text)
-		}
-		b.WriteString(text + "\n")
-	}
-	return b.String()
-}
-
-// narrowest is the width below which a column is not cut.
-const narrowest = 8
-
-// shrink takes from the widest columns until a row fits.
-func shrink(widths []int, width int) {
-	for {
-		total, widest := 2*(len(widths)-1), 0
-		for i, w := range widths {
-			total += w
-			if w > widths[widest] {
-				widest = i
-			}
-		}
-		if total <= width || widths[widest] <= narrowest {
-			return
-		}
-		widths[widest]--
-	}
-}
-
-func cut(s string, width int) string {
-	if utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	return string([]rune(s)[:max(0, width-1)]) + "…"
 }

@@ -72,7 +72,7 @@ func ParseCallQuery(reason, state, since, limit string, now time.Time) (q CallQu
 	if reason != "" && !slices.Contains(reasons, q.Reason) {
 		return q, &badRequest{fmt.Errorf("reason %s: none of %s", reason, joined(reasons))}
 	}
-	if states := []store.State{store.Pending, store.Written, store.Unchanged, store.Retrying, store.Parked}; state != "" && !slices.Contains(states, q.State) {
+	if state != "" && !slices.Contains(states, q.State) {
 		return q, &badRequest{fmt.Errorf("state %s: none of %s", state, joined(states))}
 	}
 	if since != "" {
@@ -88,13 +88,24 @@ func ParseCallQuery(reason, state, since, limit string, now time.Time) (q CallQu
 	return q, nil
 }
 
-func joined[T ~string](all []T) string {
+// states are those that a call can be asked for by.
+var states = []store.State{store.Pending, store.Written, store.Unchanged, store.Retrying, store.Parked, store.NoPerson}
+
+// ReasonNames returns every reason code.
+func ReasonNames() []string { return names(reasons) }
+
+// StateNames returns every state of a call's touchpoint.
+func StateNames() []string { return names(states) }
+
+func names[T ~string](all []T) []string {
 	names := make([]string, len(all))
 	for i, v := range all {
 		names[i] = string(v)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
+
+func joined[T ~string](all []T) string { return strings.Join(names(all), ", ") }
 
 // ReportQuery is what a report is asked for.
 type ReportQuery struct {
@@ -121,7 +132,7 @@ func (q ReportQuery) period(now time.Time) (from, to time.Time, err error) {
 		}
 	}
 	if !from.Before(to) {
-		return from, to, &badRequest{fmt.Errorf("the period from %s to %s is empty", from.Format(time.RFC3339), to.Format(time.RFC3339))}
+		return from, to, &badRequest{fmt.Errorf("since must be before until (got %s and %s)", from.Format(time.RFC3339), to.Format(time.RFC3339))}
 	}
 	return from, to, nil
 }
