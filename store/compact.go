@@ -15,6 +15,7 @@ var ErrElsewhere = errors.New("the database does this itself")
 
 // A file is an engine that keeps the store in one file.
 type file interface {
+	Replaceable() error
 	Compact(ctx context.Context) (before, after int64, err error)
 	CompactionPays() (bool, error)
 	Backup(ctx context.Context, w io.Writer) (n int64, err error)

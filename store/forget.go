@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -33,6 +34,12 @@ type Erased struct {
 func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Erased, err error) {
 	if visitor == "" || visitor[0] == 1 {
 		return e, errors.New("no visitor")
+	}
+	// Where the file cannot be replaced the visitor's bytes would stay in it.
+	if f, ok := s.db.(file); ok {
+		if err := f.Replaceable(); err != nil {
+			return e, fmt.Errorf("nothing was erased: %w", err)
+		}
 	}
 	err = s.update(ctx, func(tx kv.Tx) error {
 		e = Erased{}

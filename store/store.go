@@ -28,6 +28,9 @@ type Options struct {
 	FreeFloor int64
 	// Now is the clock of the identity record; nil is time.Now.
 	Now func() time.Time
+	// OnFault is called when the mapped file cannot be read any more, with locks held that
+	// nobody releases: it should end the process. nil: operations return the error.
+	OnFault func(error)
 	// OnStep is called before steps of Open that may take long; nil: it is not.
 	OnStep func(what string)
 }
@@ -66,7 +69,7 @@ type counts struct{ forgotten, pruned atomic.Uint64 }
 func Open(path string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	bo := boltkv.Options{Buckets: buckets, Accept: identify, Verify: verifyRow, Timeout: o.Timeout,
-		Queue: o.Queue, QueueBytes: o.QueueBytes, MaxSize: o.MaxSize, FreeFloor: o.FreeFloor}
+		Queue: o.Queue, QueueBytes: o.QueueBytes, MaxSize: o.MaxSize, FreeFloor: o.FreeFloor, OnFault: o.OnFault}
 	switch fi, err := os.Stat(path); {
 	case errors.Is(err, os.ErrNotExist):
 		err := boltkv.Create(path, bo, func(tx kv.Tx) error { return found(tx, o.Now()) })

@@ -17,13 +17,16 @@ import (
 func (db *DB) Compact(ctx context.Context) (before, after int64, err error) {
 	db.copying.Lock()
 	defer db.copying.Unlock()
+	if err := db.Replaceable(); err != nil {
+		return 0, 0, fmt.Errorf("compact: %w", err)
+	}
 	if before, _, err = db.Size(); err != nil {
 		return 0, 0, err
 	}
 	var old *bolt.DB
 	err = db.copyTo(ctx, compacting(db.path), func(dst *bolt.DB) error {
 		dst.NoSync = false
-		if err := os.Rename(compacting(db.path), db.path); err != nil {
+		if err := db.replaceBy(compacting(db.path)); err != nil {
 			return errors.Join(err, dst.Close(), os.Remove(compacting(db.path)))
 		}
 		old = db.db.Swap(dst)
@@ -44,6 +47,32 @@ func (db *DB) Compact(ctx context.Context) (before, after int64, err error) {
 	}
 	after, _, err = db.Size()
 	return before, after, err
+}
+
+// replaceBy renames a file over the open one, whose owner and mode it takes over. Its caller
+// runs between two transactions.
+func (db *DB) replaceBy(name string) error {
+	if err := db.inPlace(); err != nil {
+		return err // a file that somebody put there must not be overwritten
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	old, err := os.Stat(db.path)
+	if err != nil {
+		return err
+	}
+	if err := KeepOwner(name, old); err != nil {
+		return err
+	}
+	fi, err := os.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(name, db.path); err != nil {
+		return err
+	}
+	db.file = fi
+	return nil
 }
 
 // Compaction pays when much of the file, and not just little of a small one, is free.
@@ -91,6 +120,9 @@ func (db *DB) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 func (db *DB) Structure(ctx context.Context) (problems []string, err error) {
 	db.copying.Lock() // the file keeps its name
 	defer db.copying.Unlock()
+	if err := db.between(ctx, db.inPlace); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(db.path)
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func backingUp(path string) string  { return path + ".backup" }
 // copyTo makes a copy under a name beside the file, and calls finish with it while no write
 // is in progress. The caller holds db.copying.
 func (db *DB) copyTo(ctx context.Context, name string, finish func(dst *bolt.DB) error) (err error) {
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeStale(name); err != nil {
 		return err
 	}
 	used, err := db.used()
@@ -47,6 +47,7 @@ func (db *DB) copyTo(ctx context.Context, name string, finish func(dst *bolt.DB)
 	}
 	o := boltOptions(db.o, used)
 	o.NoSync = true // it is synced before it is used
+	o.OpenFile = createExclusive
 	dst, err := bolt.Open(name, 0o600, o)
 	if err != nil {
 		return err

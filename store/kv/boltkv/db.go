@@ -35,6 +35,10 @@ type Options struct {
 	Queue int
 	// QueueBytes is how much memory these writes may hold together. Default 64 MiB.
 	QueueBytes int64
+	// OnFault is called when the mapped file cannot be read any more: it was cut short, or
+	// the disk fails. Locks of bbolt may stay held then, so it should end the process. nil:
+	// the operation returns the error.
+	OnFault func(error)
 	// MaxSize is what the file may grow to, in bytes. A part of it is reserved for what is
 	// not ingested. Default: no limit.
 	MaxSize int64
@@ -60,7 +64,8 @@ func (o Options) withDefaults() Options {
 
 // A DB is one open file.
 type DB struct {
-	path string
+	name string // as it was given; it may be a symbolic link
+	path string // without links
 	o    Options
 	db   atomic.Pointer[bolt.DB] // Compact replaces it
 
@@ -76,12 +81,13 @@ type DB struct {
 	touched map[string]struct{}
 
 	mu     sync.Mutex
-	failed error // the I/O error after which no write is accepted; guarded by mu
-	full   error // why the last commit found no room; nil once one succeeded; guarded by mu
+	file   os.FileInfo // of the open file; guarded by mu
+	failed error       // the I/O error after which no write is accepted; guarded by mu
+	full   error       // why the last commit found no room; nil once one succeeded; guarded by mu
 }
 
-// Name returns the file's path.
-func (db *DB) Name() string { return db.path }
+// Name returns the path that the DB was opened by.
+func (db *DB) Name() string { return db.name }
 
 // Close finishes the writes that were accepted and closes the file.
 func (db *DB) Close() error {
@@ -116,8 +122,13 @@ func (db *DB) view(fn func(*tx) error) error {
 func (db *DB) guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %s: %v; restore a backup", kv.ErrDamaged, db.path, r)
+		r := recover()
+		if r == nil {
+			return
+		}
+		err = fmt.Errorf("%w: %s: %v; restore a backup", kv.ErrDamaged, db.path, r)
+		if _, fault := r.(interface{ Addr() uintptr }); fault && db.o.OnFault != nil {
+			db.o.OnFault(fmt.Errorf("%w: %s cannot be read any more: it was cut short while it is in use, or its disk fails (%v)", kv.ErrDamaged, db.path, r))
 		}
 	}()
 	return fn()

@@ -16,10 +16,15 @@ import (
 // Open opens an existing file.
 func Open(path string, o Options) (*DB, error) {
 	o = o.withDefaults()
-	db := &DB{path: path, o: o, queue: make(chan *write, o.Queue), stop: make(chan struct{}), done: make(chan struct{})}
+	name := path
+	path, err := Resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{name: name, path: path, o: o, queue: make(chan *write, o.Queue), stop: make(chan struct{}), done: make(chan struct{})}
 	var b *bolt.DB
-	err := db.guard(func() (err error) {
-		if b, err = openFile(path, o); err != nil || o.Accept == nil {
+	err = db.guard(func() (err error) {
+		if b, db.file, err = openFile(path, o); err != nil || o.Accept == nil {
 			return err
 		}
 		return b.View(func(t *bolt.Tx) error { return o.Accept(db.newTx(t)) })
@@ -33,18 +38,19 @@ func Open(path string, o Options) (*DB, error) {
 	// Remove what a copy that was killed left behind. This process holds the file lock, so
 	// no other one is making a copy.
 	for _, part := range []string{compacting(path), backingUp(path)} {
-		_ = os.Remove(part)
+		_ = removeStale(part)
 	}
+	removeFirstNames(path, db.file)
 	db.db.Store(b)
 	go db.writer()
 	return db, nil
 }
 
 // openFile opens an existing file, and explains in plain words why it cannot.
-func openFile(path string, o Options) (*bolt.DB, error) {
+func openFile(path string, o Options) (*bolt.DB, os.FileInfo, error) {
 	size, err := whole(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	options := boltOptions(o, size)
 	var opened *os.File
@@ -56,39 +62,53 @@ func openFile(path string, o Options) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, options)
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%w; stop it first, or ask the running daemon (callpoint status)", kv.ErrInUse)
+		return nil, nil, fmt.Errorf("%w; stop it first, or ask the running daemon (callpoint status)", kv.ErrInUse)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
-		return nil, fmt.Errorf("%w: it is not a bbolt file (%v); restore a backup, or move it away to start anew", kv.ErrDamaged, err)
+		return nil, nil, fmt.Errorf("%w: it is not a bbolt file (%v); restore a backup, or move it away to start anew", kv.ErrDamaged, err)
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
 	db.AllocSize = o.growthStep(size)
-	err = same(opened, path)
+	fi, err := same(opened, path)
 	if err == nil {
 		err = structure(opened)
 	}
 	if err != nil {
 		db.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return db, nil
+	return db, fi, nil
 }
 
-// same returns an error unless the locked file f still has the name path: while Open
+// same returns what the locked file is, and an error unless the locked file f still has the name path: while Open
 // waited for the lock, its owner may have replaced it by a compacted one.
-func same(f *os.File, path string) error {
+func same(f *os.File, path string) (os.FileInfo, error) {
 	locked, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	named, err := os.Stat(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !os.SameFile(locked, named) {
-		return fmt.Errorf("%w: it was compacted just now; try again", kv.ErrInUse)
+		return nil, fmt.Errorf("%w: it was compacted just now; try again", kv.ErrInUse)
 	}
-	return nil
+	return locked, nil
+}
+
+// firstName is the pattern of the names under which Create makes files.
+const firstName = ".callpoint-new-*"
+
+// removeFirstNames removes the name under which a file was made, where Create was killed
+// before it could.
+func removeFirstNames(path string, file os.FileInfo) {
+	names, _ := filepath.Glob(filepath.Join(filepath.Dir(path), firstName)) // a constant pattern
+	for _, name := range names {
+		if fi, err := os.Lstat(name); err == nil && os.SameFile(fi, file) {
+			_ = os.Remove(name)
+		}
+	}
 }
 
 // whole refuses a file that bbolt would take for a new store, or fail on with a fault.
@@ -144,8 +164,12 @@ func boltOptions(o Options, size int64) *bolt.Options {
 // leave a file that does not open. It is no error if another process created the file
 // meanwhile; that one stays.
 func Create(path string, o Options, init func(kv.Tx) error) error {
+	path, err := Resolve(path)
+	if err != nil {
+		return err
+	}
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".callpoint-new-*")
+	f, err := os.CreateTemp(dir, firstName)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("the folder %s does not exist", dir)
@@ -160,9 +184,9 @@ func Create(path string, o Options, init func(kv.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	db := &DB{path: path, o: o}
+	db := &DB{name: path, path: path, o: o}
 	db.db.Store(b)
-	if err := errors.Join(db.Migrate(init), b.Close()); err != nil {
+	if err := errors.Join(db.Migrate(init), b.Close(), ownLikeFolder(tmp)); err != nil {
 		return err
 	}
 	// Link, not rename: of two processes that start at once, one wins and none overwrites.

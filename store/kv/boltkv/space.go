@@ -76,7 +76,7 @@ func (db *DB) checkSpace(n int64) error {
 // Writable returns nil while the DB takes writes. The error of a full disk goes away when
 // space returns.
 func (db *DB) Writable() error {
-	if err := db.broken(); err != nil {
+	if err := errors.Join(db.broken(), db.inPlace()); err != nil {
 		return err
 	}
 	if err := db.checkSpace(1 << 20); err != nil { // an ordinary body, and some

@@ -182,7 +182,7 @@ func (db *DB) commit(group []*write) {
 
 // transact commits fn. After an I/O error it refuses every further write.
 func (db *DB) transact(fn func(*tx) error) error {
-	if err := db.broken(); err != nil {
+	if err := errors.Join(db.broken(), db.inPlace()); err != nil {
 		return err
 	}
 	var b *bolt.Tx
@@ -209,6 +209,7 @@ func (db *DB) transact(fn func(*tx) error) error {
 	switch {
 	case err == nil:
 		db.setFull(nil)
+		err = db.inPlace() // nothing is acknowledged that a removed file holds
 	case failure == nil:
 	case full(failure) || db.noRoom():
 		err = errFull(failure)

@@ -282,13 +282,13 @@ func TestCompactedAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	if err := same(second, db.path); err != nil {
+	if _, err := same(second, db.path); err != nil {
 		t.Errorf("before: %v", err)
 	}
 	if _, _, err := db.Compact(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := same(second, db.path); !errors.Is(err, kv.ErrInUse) {
+	if _, err := same(second, db.path); !errors.Is(err, kv.ErrInUse) {
 		t.Errorf("after: %v, want in use", err)
 	}
 	if db.touched != nil {
