@@ -51,6 +51,7 @@ func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Er
 	if e.Backups, err = s.Backups(); err != nil {
 		return e, err
 	}
+	e.Backups = append(e.Backups, s.replacedStores()...)
 	s.tidy.Lock()
 	defer s.tidy.Unlock()
 	_, _, strays, err := s.compact(ctx)

@@ -9,11 +9,9 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"callpoint/clock"
@@ -97,32 +95,11 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 }
 
 // openStore opens the store, and creates it where it does not exist. A store that root
-// creates in the daemon's folder belongs to the daemon.
+// creates belongs to the owner of its folder.
 func (c *Config) openStore(onStep func(what string)) (*store.Store, error) {
 	o := c.storeOptions()
 	o.OnStep = onStep
-	created := !exists(c.Store)
-	s, err := store.Open(c.Store, o)
-	if err == nil && created {
-		err = giveToOwner(c.Store)
-	}
-	if err != nil && s != nil {
-		err = errors.Join(err, s.Close())
-	}
-	return s, err
-}
-
-// giveToOwner gives a file to the owner of its folder, if root runs this.
-func giveToOwner(path string) error {
-	fi, err := os.Stat(filepath.Dir(path))
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	owner, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil
-	}
-	return os.Chown(path, int(owner.Uid), int(owner.Gid))
+	return store.Open(c.Store, o)
 }
 
 // noteCycle takes note of a cycle that ended.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"callpoint/store"
@@ -14,7 +15,14 @@ var maintenance = time.Hour
 
 // storeOptions are the store's limits.
 func (c *Config) storeOptions() store.Options {
-	return store.Options{MaxSize: int64(c.StoreMaxSize), FreeFloor: int64(c.StoreFreeFloor)}
+	return store.Options{MaxSize: int64(c.StoreMaxSize), FreeFloor: int64(c.StoreFreeFloor), OnFault: endByFault}
+}
+
+// endByFault ends the process. A fault in mapped memory leaves locks held that nobody can
+// release; a restart opens the file anew, or says what is wrong with it.
+func endByFault(err error) {
+	fmt.Fprintf(os.Stderr, "callpoint: %v; callpoint ends, because only a restart can recover\n", err)
+	os.Exit(exitFailed)
 }
 
 // maintain keeps the store in bounds until ctx ends, beside the poll loop.

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"callpoint/store"
 
@@ -19,7 +17,7 @@ import (
 func (p *program) storeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "store",
-		Short:   "Check, compact or back up the store",
+		Short:   "Check, compact, back up or restore the store",
 		Long:    "store works on the store, which holds everything that callpoint knows: in the daemon where one runs.",
 		Example: "  callpoint store check\n  callpoint store backup /var/backups/callpoint.db",
 		Args:    noSubcommand,
@@ -42,16 +40,7 @@ does it now. The disk needs room for both files.`,
 		Example: "  callpoint store compact",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.compactStore(cmd.Context()) },
-	}, &cobra.Command{
-		Use:   "backup FILE",
-		Short: "Write a consistent copy of the store, also while the daemon runs",
-		Long: `backup writes a copy of the store as of now to FILE. The path is remembered: forget
-names the backups that still hold a visitor. To restore one, stop callpoint and put the
-copy in the place of the store.`,
-		Example: "  callpoint store backup /var/backups/callpoint.db",
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return p.backupStore(cmd.Context(), args[0]) },
-	})
+	}, p.backupCommand(), p.restoreCommand())
 	return c
 }
 
@@ -147,44 +136,5 @@ func (p *program) compactStore(ctx context.Context) error {
 		return json.NewEncoder(p.stdout).Encode(did)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: %d bytes before, %d after\n", c.Store, did.Before, did.After)
-	return err
-}
-
-// backupStore writes beside the target first: a copy is there whole, or not at all.
-func (p *program) backupStore(ctx context.Context, path string) error {
-	c, err := p.config()
-	if err != nil {
-		return err
-	}
-	if path, err = filepath.Abs(path); err != nil {
-		return failed(err)
-	}
-	part := path + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return failed(err)
-	}
-	out := &countingWriter{w: f}
-	running, err := p.daemonCall(ctx, c, http.MethodPost, "/v1/store/backup", map[string]string{"path": path}, io.Writer(out))
-	if !running && err == nil {
-		err = p.withStore(c, func(s *store.Store) error {
-			if err := s.NoteBackup(ctx, store.BackupNote{Path: path, At: time.Now().UTC()}); err != nil {
-				return err
-			}
-			_, err := s.Backup(ctx, out)
-			return err
-		})
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(part, path)
-	}
-	if err != nil {
-		_ = os.Remove(part)
-		return failed(err)
-	}
-	if p.output == "json" {
-		return json.NewEncoder(p.stdout).Encode(map[string]any{"path": path, "bytes": out.n})
-	}
-	_, err = fmt.Fprintf(p.stdout, "%s: %d bytes\n", path, out.n)
 	return err
 }

@@ -80,9 +80,13 @@ func (s *storeServer) backup(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]string{"error": `a body {"path":"…"} is needed: where the copy goes`})
 		return
 	}
-	if err := s.store.NoteBackup(r.Context(), store.BackupNote{Path: to.Path, At: time.Now().UTC()}); err != nil {
-		s.fail(w, err)
+	if sameFile(s.store.Path(), to.Path) {
+		answer(w, http.StatusConflict, map[string]string{"error": to.Path + " is the store itself; name another file"})
 		return
+	}
+	// A store that takes no writes is the one whose backup is needed most.
+	if err := s.store.NoteBackup(r.Context(), store.BackupNote{Path: to.Path, At: time.Now().UTC()}); err != nil {
+		s.log.Warn("the backup is not recorded, so forget will not name it", "path", to.Path, "err", err)
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	out := &countingWriter{w: w}
