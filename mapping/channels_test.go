@@ -141,11 +141,11 @@ func TestRulesOfCall(t *testing.T) {
 	s := Default()
 	s.Rules = rulesOf(t, `Direct,,,,,,direct;[Account Website]`, `Calls,,phone*,,,,`)
 	call := Call{TaskID: "00T000000000001AAA", Fields: map[string]any{}}
-	if got := s.newRecord(&call, nil, nil, touchPosition{}).channel; got.Channel != "Calls" {
+	if got := s.newRecord(&call, nil, nil, Position{}).channel; got.Channel != "Calls" {
 		t.Errorf("channel %s", got.Channel)
 	}
 	s.CallCampaign = "Other"
-	if got := s.newRecord(&call, nil, nil, touchPosition{}).channel; got.Channel != "Other" || got.Rule.Row != 0 {
+	if got := s.newRecord(&call, nil, nil, Position{}).channel; got.Channel != "Other" || got.Rule.Row != 0 {
 		t.Errorf("channel %s by row %d", got.Channel, got.Rule.Row)
 	}
 }

@@ -21,7 +21,7 @@ func matchedRecord(s *Settings, landing string) *record {
 		"Id": "00T000000000001", "Type": "Call", "Subject": "Hello", "WhoId": "003000000000001", "WhatId": "500000000000001", "Score__c": json.Number("12.5"), "Done__c": true,
 		"Day__c": "2026-11-23", "Stamp__c": "2026-11-23T12:00:00.000+0000",
 	}}
-	return s.newRecord(call, x, s.classify(siteCache{}, x), touchPosition{first: true, lead: true, converted: true})
+	return s.newRecord(call, x, s.classify(siteCache{}, x), Position{First: true, Lead: true, Converted: true})
 }
 
 func TestTouchpointFields(t *testing.T) {
@@ -106,7 +106,7 @@ func TestNoReferrer(t *testing.T) {
 	s := Default()
 	for _, referrer := range []string{"", "null", "about:blank"} {
 		x := &Session{LandingPage: "https://www.example.com/", Referrer: referrer}
-		v := s.newRecord(nil, x, s.classify(siteCache{}, x), touchPosition{}).touchpoint().Values
+		v := s.newRecord(nil, x, s.classify(siteCache{}, x), Position{}).touchpoint().Values
 		if v["bizible2__Referrer_Page__c"] != nil || v["bizible2__Referrer_Page_Raw__c"] != nil {
 			t.Errorf("%q is shown as %v, %v", referrer, v["bizible2__Referrer_Page__c"], v["bizible2__Referrer_Page_Raw__c"])
 		}
@@ -130,7 +130,7 @@ func TestPerson(t *testing.T) {
 		s := Default()
 		s.Persons = !test.off
 		call := Call{TaskID: "00T000000000001AAA", Fields: map[string]any{"WhoId": test.who}}
-		tp := s.newRecord(&call, nil, nil, touchPosition{}).touchpoint()
+		tp := s.newRecord(&call, nil, nil, Position{}).touchpoint()
 		if tp.Values["bizible2__Bizible_Person__c"] != test.person || tp.Values["bizible2__Contact__c"] != test.contact {
 			t.Errorf("who %v, off %v: person %v, contact %v", test.who, test.off, tp.Values["bizible2__Bizible_Person__c"], tp.Values["bizible2__Contact__c"])
 		}
@@ -230,7 +230,7 @@ func TestParseFields(t *testing.T) {
 	}
 	// A journey record has no Task to take values from.
 	x := Session{StartedAt: time.Unix(0, 0), LandingPage: "https://www.example.com/"}
-	v = s.newRecord(nil, &x, s.classify(siteCache{}, &x), touchPosition{}).touchpoint().Values
+	v = s.newRecord(nil, &x, s.classify(siteCache{}, &x), Position{}).touchpoint().Values
 	if v["Phrase__c"] != "/" || v["Score__c"] != nil || v["When__c"] != nil {
 		t.Errorf("journey record: %v, %v, %v", v["Phrase__c"], v["Score__c"], v["When__c"])
 	}

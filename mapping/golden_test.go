@@ -218,7 +218,7 @@ func (s *story) call(words []string) {
 	}
 	for i := range s.journey.Calls {
 		if old := &s.journey.Calls[i]; old.TaskID == call.TaskID {
-			call.Written, call.Snapshot = old.Written, old.Snapshot
+			call.Written, call.Shows, call.Snapshot = old.Written, old.Shows, old.Snapshot
 			*old = call
 			return
 		}
@@ -273,37 +273,29 @@ func (s *story) resolve() string {
 }
 
 // remember does with a result what the daemon does.
-func (s *story) remember(result Result) {
+func (s *story) remember(result Resolved) {
 	written := make(map[string]bool)
-	standing := make(map[string]Standing)
-	for _, old := range s.journey.Standing {
-		standing[old.Key] = old
-	}
+	shows := make(map[string]time.Time)
 	for _, tp := range result.Touchpoints {
-		written[tp.TaskID] = true
-		if tp.TaskID == "" {
-			standing[tp.Key] = Standing{tp.Key, tp.Who, *tp.Session}
-		}
+		written[tp.TaskID], shows[tp.TaskID] = true, tp.Start
 	}
 	gone := make(map[string]bool)
 	for _, key := range result.Retract {
-		delete(standing, key)
 		gone[key] = true
-	}
-	s.journey.Standing = nil
-	for _, key := range slices.Sorted(maps.Keys(standing)) {
-		s.journey.Standing = append(s.journey.Standing, standing[key])
 	}
 	calls := slices.Clone(s.journey.Calls)
 	for i := range calls {
 		calls[i].Written = (calls[i].Written || written[calls[i].TaskID]) && !gone[callKey(calls[i].TaskID)]
+		if written[calls[i].TaskID] {
+			calls[i].Shows = shows[calls[i].TaskID]
+		}
 		calls[i].Snapshot = result.Calls[i].Snapshot
 	}
 	s.journey.Calls = calls
 }
 
 // tell writes a result down for people.
-func tell(result Result) string {
+func tell(result Resolved) string {
 	var b bytes.Buffer
 	for _, x := range result.Sessions {
 		fmt.Fprintf(&b, "session %s to %s: %d views of %s", clock(x.StartedAt), clock(x.EndedAt), x.PageViews, x.LandingPage)

@@ -37,7 +37,6 @@ type match struct {
 	distance time.Duration // outside the nearest window
 	taken    string        // the other call that has the session's credit
 	frozen   bool          // its events are pruned: the snapshot decides
-	position touchPosition
 }
 
 // credited reports whether the call gets the session's credit.

@@ -46,7 +46,7 @@ func TestSubjectWithoutPersonal(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Fields = fields
-		if got := s.newRecord(&call, nil, nil, touchPosition{}).touchpoint().Values["bizible2__Ad_Content__c"]; got != test.want {
+		if got := s.newRecord(&call, nil, nil, Position{}).touchpoint().Values["bizible2__Ad_Content__c"]; got != test.want {
 			t.Errorf("%q: content %v, want %q", test.fields, got, test.want)
 		}
 	}

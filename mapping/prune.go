@@ -23,9 +23,7 @@ func (s *Settings) Prune(j *Journey, before time.Time) {
 		}
 		j.PrunedSessions++
 		j.PrunedLast = &x
-		if j.PrunedForm.IsZero() {
-			j.PrunedForm = x.FormAt
-		}
+		j.PrunedSteps = s.keepStep(j.PrunedSteps, &x)
 	}
 	j.Events = slices.DeleteFunc(slices.Clone(j.Events), func(e Event) bool { return e.At.Before(before) })
 	j.Visits = slices.DeleteFunc(visits, func(v Visit) bool { return v.StartedAt.Before(before) })
@@ -50,4 +48,14 @@ func (r *resolver) lineBefore(visits []Visit, line time.Time) time.Time {
 			return line
 		}
 	}
+}
+
+// keepStep adds a session to those that positions need, if it is the first one, or the first
+// one with a form.
+func (s *Settings) keepStep(steps []Step, x *Session) []Step {
+	hasForm := slices.ContainsFunc(steps, func(x Step) bool { return !x.Form.IsZero() })
+	if len(steps) == 0 || !hasForm && !x.FormAt.IsZero() {
+		return append(slices.Clip(steps), s.step(x))
+	}
+	return steps
 }

@@ -13,14 +13,14 @@ type record struct {
 	call     *Call          // nil for a journey record
 	session  *Session       // nil for a Task touchpoint
 	landing  *landingSource // of session
-	position touchPosition
-	who      string  // WhoId: of the call, or of the visitor's first call
+	position Position
+	who      string  // the Lead or Contact that it counts for
 	reason   Reason  // of the call; empty for a journey record
 	channel  Channel // by the session's values, else by the call's campaign
 }
 
 // newRecord finds the channel and the person; o is nil without a session.
-func (s *Settings) newRecord(call *Call, x *Session, o *landingSource, where touchPosition) *record {
+func (s *Settings) newRecord(call *Call, x *Session, o *landingSource, where Position) *record {
 	r := &record{s: s, call: call, session: x, landing: o, position: where}
 	if call != nil {
 		r.who = personOf(call)
@@ -38,11 +38,14 @@ func (s *Settings) newRecord(call *Call, x *Session, o *landingSource, where tou
 // touchpoint fills in every mapped field; one without a value is nil, so that Salesforce clears it.
 func (r *record) touchpoint() Touchpoint {
 	fields := r.s.fieldMap().fields
-	t := Touchpoint{Who: r.who, Values: make(map[string]any, len(fields))}
+	t := Touchpoint{Who: r.who, Position: r.position, Values: make(map[string]any, len(fields))}
 	if r.call != nil {
 		t.Key, t.TaskID = callKey(r.call.TaskID), r.call.TaskID
 	} else {
-		t.Key, t.Session = journeyKey(r.session.ID), r.session
+		t.Key, t.Session = JourneyKey(r.who, r.session.ID), r.session
+	}
+	if r.session != nil {
+		t.Start = r.session.StartedAt
 	}
 	for i := range fields {
 		f := &fields[i]

@@ -2,13 +2,13 @@ package mapping
 
 import (
 	"cmp"
-	"slices"
 	"time"
 )
 
-// Resolve says what follows from all that is known of one visitor: the sessions, the answer
-// for every call, and the touchpoints that should stand in Salesforce.
-func (s *Settings) Resolve(j Journey) Result {
+// Match returns what follows from all that is known of one visitor: the sessions, the answer for
+// every call, and what the journeys of the persons who called need of both. Place and the
+// touchpoints come after it.
+func (s *Settings) Match(j Journey) Result {
 	r := resolver{s: s, j: &j, sites: siteCache{}}
 	r.sessions = s.Sessions(j.Visitor, j.Events, j.Visits)
 	r.byTime = callsByTime(j.Calls)
@@ -19,30 +19,89 @@ func (s *Settings) Resolve(j Journey) Result {
 	}
 	r.classifyAll()
 	r.matchCalls()
-	r.setPositions()
 	r.result.Sessions = r.sessions
+	r.result.Steps = r.steps()
 	r.result.Calls = make([]Resolution, len(j.Calls))
+	r.result.Facts = make([]*Fact, len(j.Calls))
 	for i := range r.matches {
 		r.buildResult(i)
 	}
-	r.journey()
 	return r.result
 }
 
-// resolver carries one visitor through the steps of Resolve.
-type resolver struct {
-	s         *Settings
-	j         *Journey
-	sites     siteCache
-	sessions  []Session
-	landings  []*landingSource // of sessions
-	positions []touchPosition  // of sessions
-	matches   []match          // of j.Calls
-	byTime    []int            // j.Calls in the order in which they claim sessions
-	result    Result
+// A Resolved visitor is what follows from a Journey if the persons who called have no other visitor.
+type Resolved struct {
+	Result
+	Touchpoints []Touchpoint // what should stand in Salesforce
 }
 
-// buildResult writes down the answer for a call, and its touchpoint.
+// Resolve is Match, and then Place for every person who called, by this visitor alone. Sessions have
+// their positions in the journey of the first person.
+func (s *Settings) Resolve(j Journey) Resolved {
+	all := Resolved{Result: s.Match(j)}
+	people := map[string]*PersonJourney{}
+	calls := map[string]int{}
+	var order []string
+	for _, i := range callsByTime(j.Calls) {
+		f, who := all.Facts[i], personOf(&j.Calls[i])
+		if f == nil {
+			continue
+		}
+		if people[who] == nil {
+			people[who] = &PersonJourney{Person: who, Followed: who != "",
+				Visitors: []VisitorSteps{{Visitor: j.Visitor, Steps: all.Steps, PrunedBefore: j.PrunedBefore}}}
+			order = append(order, who)
+		}
+		people[who].Facts = append(people[who].Facts, *f)
+		calls[f.TaskID] = i
+	}
+	if len(order) == 0 { // nobody called
+		people[""], order = &PersonJourney{Visitors: []VisitorSteps{{Visitor: j.Visitor, Steps: all.Steps}}}, []string{""}
+	}
+	records := make([]*Touchpoint, len(j.Calls))
+	var web []Touchpoint
+	for n, who := range order {
+		placed := s.Place(*people[who])
+		if n == 0 {
+			for i := range all.Sessions {
+				x := &all.Sessions[i]
+				x.Position = placed.Session(j.Visitor, x.ID).String()
+			}
+		}
+		for k, f := range people[who].Facts {
+			if i := calls[f.TaskID]; f.Writes {
+				t := s.CallTouchpoint(&j.Calls[i], &all.Calls[i], placed.Positions[k])
+				records[i] = &t
+			}
+		}
+		for _, w := range placed.Web {
+			if w.Step.Session != nil {
+				web = append(web, s.WebTouchpoint(who, *w.Step.Session, w.Position))
+			}
+		}
+	}
+	for _, t := range records {
+		if t != nil {
+			all.Touchpoints = append(all.Touchpoints, *t)
+		}
+	}
+	all.Touchpoints = append(all.Touchpoints, web...)
+	return all
+}
+
+// resolver carries one visitor through the steps of Match.
+type resolver struct {
+	s        *Settings
+	j        *Journey
+	sites    siteCache
+	sessions []Session
+	landings []*landingSource // of sessions
+	matches  []match          // of j.Calls
+	byTime   []int            // j.Calls in the order in which they claim sessions
+	result   Result
+}
+
+// buildResult writes down the answer for a call, and what it means to the journey of its person.
 func (r *resolver) buildResult(i int) {
 	m, out := &r.matches[i], &r.result.Calls[i]
 	*out = Resolution{TaskID: m.call.TaskID, Reason: m.reason, Distance: int64(m.distance / time.Second)}
@@ -52,16 +111,14 @@ func (r *resolver) buildResult(i int) {
 	case m.frozen:
 		if shot := m.call.Snapshot.Session; shot != nil && m.credited() {
 			kept := *shot
-			kept.TaskID, kept.Position = m.call.TaskID, m.position.String()
+			kept.TaskID = m.call.TaskID
 			x, o = &kept, r.s.classify(r.sites, &kept)
 		}
 	case m.credited():
 		kept := r.sessions[m.session]
 		x, o = &kept, r.landings[m.session]
 	}
-	rec := r.s.newRecord(m.call, x, o, m.position)
-	rec.reason = m.reason
-	out.Session, out.Rule = x, rec.channel.Rule
+	out.Session, out.Rule = x, r.s.newRecord(m.call, x, o, Position{}).channel.Rule
 	out.Candidates = r.candidates(m)
 	out.Detail = r.detail(m, x)
 	out.Snapshot = r.snapshot(m, out)
@@ -70,12 +127,11 @@ func (r *resolver) buildResult(i int) {
 			r.result.Wake = wake
 		}
 	}
-	switch {
-	case r.retracts(m):
+	if r.retracts(m) {
 		r.result.Retract = append(r.result.Retract, callKey(m.call.TaskID))
-	case r.writes(m):
-		r.result.Touchpoints = append(r.result.Touchpoints, rec.touchpoint())
+		return
 	}
+	r.result.Facts[i] = r.fact(m, x)
 }
 
 // writes reports whether the call's touchpoint should stand as it is worked out now.
@@ -107,7 +163,6 @@ func (r *resolver) snapshot(m *match, out *Resolution) *Snapshot {
 	}
 	return &Snapshot{
 		Visitor: m.call.Visitor, Reason: m.reason, Session: out.Session, Since: since,
-		FirstTouch: m.position.first, LeadCreate: m.position.lead,
 		Distance: out.Distance, Detail: out.Detail,
 	}
 }
@@ -115,66 +170,8 @@ func (r *resolver) snapshot(m *match, out *Resolution) *Snapshot {
 // callKey is the external id of a call's touchpoint. The prefix keeps clear of Marketo Measure's own rows.
 func callKey(taskID string) string { return "callpoint_" + taskID }
 
-// journeyKey is the external id of a journey touchpoint.
-func journeyKey(sessionID string) string { return "callpoint_s_" + sessionID }
-
-// journey adds the web touchpoints of a visitor who called: the first visit, and forms. It also
-// mends what stands in Salesforce for a session that is no longer there.
-func (r *resolver) journey() {
-	if !r.s.Journey {
-		return
-	}
-	who, called := r.firstCaller()
-	wanted := make(map[string]bool)
-	for i := range r.sessions {
-		x := r.sessions[i]
-		if !called || x.TaskID != "" || r.positions[i] == (touchPosition{}) {
-			continue
-		}
-		wanted[journeyKey(x.ID)] = true
-		r.webTouchpoint(x, r.landings[i], who, r.positions[i])
-	}
-	for _, old := range r.j.Standing {
-		if wanted[old.Key] {
-			continue
-		}
-		x, who := old.Session, old.Who
-		pruned := x.StartedAt.Before(r.j.PrunedBefore)
-		if !pruned && r.s.RetractDelete {
-			r.result.Retract = append(r.result.Retract, old.Key)
-			continue
-		}
-		var where touchPosition
-		if pruned {
-			where = parsePosition(x.Position)
-		}
-		x.Position = where.String()
-		r.webTouchpoint(x, r.s.classify(r.sites, &x), who, where)
-		r.result.Touchpoints[len(r.result.Touchpoints)-1].Key = old.Key
-	}
-	slices.Sort(r.result.Retract)
-}
-
-func (r *resolver) webTouchpoint(x Session, o *landingSource, who string, where touchPosition) {
-	rec := r.s.newRecord(nil, &x, o, where)
-	rec.who = who
-	r.result.Touchpoints = append(r.result.Touchpoints, rec.touchpoint())
-}
-
-// firstCaller reports whether the visitor called, and as whom: the first call by time that has a person.
-func (r *resolver) firstCaller() (who string, called bool) {
-	for _, i := range r.byTime {
-		m := &r.matches[i]
-		if m.call.Visitor == "" || m.reason == Held && !m.call.Written || !r.converts(m) {
-			continue
-		}
-		called = true
-		if who == "" {
-			who = personOf(m.call)
-		}
-	}
-	return who, called
-}
+// JourneyKey returns the external id of a person's journey record for a session, which its id names together with the visitor.
+func JourneyKey(person, sessionID string) string { return "callpoint_s_" + hashID(person, sessionID) }
 
 // personOf returns the person that a call counts for, whether it comes from the store or was just read.
 func personOf(c *Call) string { return cmp.Or(c.Person, c.WhoID()) }

@@ -106,6 +106,8 @@ type Call struct {
 	Account string `json:"account_id,omitempty"`
 	// Written says that a touchpoint of this call stands, or may stand, in Salesforce.
 	Written bool `json:"-"`
+	// Shows is the start of the session that this touchpoint shows; zero: it shows none.
+	Shows time.Time `json:"-"`
 	// Snapshot is what the call was matched with before its events were pruned.
 	Snapshot *Snapshot `json:"snapshot,omitempty"`
 }
@@ -117,11 +119,9 @@ type Snapshot struct {
 	Session *Session `json:"session,omitempty"`
 	// Since is the start of the session that the call falls in, else the call's time. Once
 	// events from then are pruned, the snapshot alone decides.
-	Since      time.Time `json:"since"`
-	FirstTouch bool      `json:"first_touch"` // its session, or the call itself, is the visitor's first touch
-	LeadCreate bool      `json:"lead_creation"`
-	Distance   int64     `json:"distance_seconds,omitempty"`
-	Detail     string    `json:"detail,omitempty"`
+	Since    time.Time `json:"since"`
+	Distance int64     `json:"distance_seconds,omitempty"`
+	Detail   string    `json:"detail,omitempty"`
 }
 
 // Reason answers "why is this call (not) tied to a web session".
@@ -150,29 +150,24 @@ type Journey struct {
 	// PrunedBefore: events older than this have been dropped by retention; zero if none.
 	// It lies between sessions: see Settings.Prune, which also gives what to remember of them.
 	PrunedBefore time.Time
-	// PrunedSessions says how many sessions have gone, PrunedForm when the first form of them was.
-	// PrunedLast is the last session that has gone, whose channel the next one may inherit.
+	// PrunedSessions is the number of sessions that have gone. PrunedSteps are those of them that
+	// positions need: the first one, and the first one with a form. PrunedLast is the last one,
+	// whose channel the next session may inherit.
 	PrunedSessions int
-	PrunedForm     time.Time
+	PrunedSteps    []Step
 	PrunedLast     *Session
-	// Standing are the journey touchpoints that stand, or may stand, in Salesforce.
-	Standing []Standing
 }
 
-// Standing is what must be kept of a journey touchpoint (one without a TaskID) that was
-// written, so that it can be mended or retracted once its session goes.
-type Standing struct {
-	Key     string  `json:"key"`
-	Who     string  `json:"who_id,omitempty"`
-	Session Session `json:"session"`
-}
-
-// Result is what follows from a Journey.
+// Result is what follows from the Journey of one visitor.
 type Result struct {
-	Sessions    []Session    // by start
-	Calls       []Resolution // one for each of Journey.Calls, in the same order
-	Touchpoints []Touchpoint // what should stand in Salesforce
-	// Retract lists keys of touchpoints whose basis went and that CALLPOINT_RETRACT=delete removes.
+	Sessions []Session    // by start
+	Calls    []Resolution // one for each of Journey.Calls, in the same order
+	// Steps are the sessions that positions need: the first one, and every one with a form.
+	Steps []Step
+	// Facts are what the journeys of persons need of the calls: one for each of Journey.Calls,
+	// in the same order; nil where a call means nothing to them.
+	Facts []*Fact
+	// Retract lists keys of touchpoints that are to be deleted because their basis went.
 	Retract []string
 	// Wake is when a held call must be resolved again; zero if there is none.
 	Wake time.Time
@@ -208,7 +203,11 @@ type Touchpoint struct {
 	Who    string         // Task.WhoId: whose person it belongs to
 	Values map[string]any // by API name: string, float64, bool, nil, or PersonRef
 	Cut    int            // how many values were too long for their field
-	// Session is the basis of a journey record, to be given back as Journey.Standing; nil for a call's.
+	// Position is where it stands in the journey of its person.
+	Position Position
+	// Start is that of the session that it shows; zero: it shows none.
+	Start time.Time
+	// Session is the basis of a journey record; nil for a call's.
 	Session *Session
 }
 

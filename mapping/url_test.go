@@ -149,7 +149,7 @@ func FuzzURL(f *testing.F) {
 			t.Error("no channel or no class")
 		}
 		x := Session{LandingPage: page, Referrer: referrer, FormURL: page}
-		r := s.newRecord(nil, &x, s.classify(siteCache{}, &x), touchPosition{})
+		r := s.newRecord(nil, &x, s.classify(siteCache{}, &x), Position{})
 		checkValues(t, r.touchpoint())
 		withoutTracking(page)
 		campaignTags(page)

@@ -183,10 +183,10 @@ type Backlog struct {
 	OldestDue          time.Time
 }
 
-// Backlog counts touchpoints that are due or parked, and journeys to be resolved.
+// Backlog counts touchpoints that are due or parked, and visitors and persons to be resolved.
 func (s *Store) Backlog() (b Backlog, err error) {
 	err = s.view(func(tx kv.Tx) error {
-		b = Backlog{Parked: count(tx, bParked), Dirty: count(tx, bDirty)}
+		b = Backlog{Parked: count(tx, bParked), Dirty: count(tx, bDirty) + count(tx, bPeopleDirty)}
 		for k := range tx.Scan(kv.Range{Bucket: bDue, Keys: true}) {
 			if b.Due == 0 {
 				b.OldestDue = keyTime(k)

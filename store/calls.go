@@ -86,6 +86,11 @@ func applyTask(tx kv.Tx, read *Call) (bool, error) {
 	if err := nameCall(tx, &c, &old); err != nil {
 		return false, err
 	}
+	if known && (c.Person != old.Person || c.Visitor != old.Visitor) {
+		if err := dropFacts(tx, &old); err != nil {
+			return false, err
+		}
+	}
 	if err := storeCall(tx, &c); err != nil {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
 	"callpoint/store/kv"
 )
@@ -209,6 +210,22 @@ func (c *checker) indexes() {
 			c.add("owned: entry %q has no record of that visitor", k)
 		}
 	})
+	c.each(bPeople, func(k, _ []byte) {
+		person, journey, key := splitFact(k)
+		if id, ok := strings.CutPrefix(key, CallKey("")); ok && !strings.HasPrefix(key, journeyPrefix) {
+			call, ok, err := loadCall(c.tx, []byte(id))
+			if err == nil && (!ok || JourneyKey(call.Visitor, call.TaskID) != journey || call.Person != person && !call.Forgotten) {
+				c.add("people: entry %q has no call of that person and visitor", k)
+			}
+		} else if c.tx.Get(bTouchpoints, []byte(key)) == nil {
+			c.add("people: entry %q has no touchpoint", k)
+		}
+	})
+	c.each(bSteps, func(k, _ []byte) {
+		if c.tx.Get(bDirty, k) == nil && !hasAny(c.tx, under(bJourneys, string(k))) {
+			c.add("steps: %q has no call", k)
+		}
+	})
 	c.each(bPruned, func(k, v []byte) {
 		var p pruned
 		if open(k, v, &p) == nil && !bytes.Equal(c.tx.Get(bPrunedBefore, k), timeKey(p.Before)) {
@@ -235,6 +252,11 @@ func (c *checker) dirty() {
 			c.add("dirty: the generation of %q is out of range", k)
 		case !bytes.Equal(c.tx.Get(bGenerations, v), k):
 			c.add("generations: entry %d is missing", g)
+		}
+	})
+	c.each(bPeopleDirty, func(k, v []byte) {
+		if g, err := readGeneration(v); err != nil || g > last {
+			c.add("people_dirty: the generation of %q is out of range", k)
 		}
 	})
 	c.each(bGenerations, func(k, v []byte) {

@@ -19,41 +19,40 @@ type Resolved struct {
 	Result  mapping.Result
 }
 
-// Commit stores resolutions and the touchpoints that follow from them, in one
-// transaction. A journey that changed since it was read is skipped and stays dirty.
-// It returns how many touchpoints have the content that was written already.
-func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) (unchanged int, err error) {
-	err = s.update(ctx, func(tx kv.Tx) error {
-		unchanged = 0
+// Commit stores resolutions, and what the persons who called need of them, in one
+// transaction. A journey that changed since it was read is skipped and stays dirty. The
+// touchpoints follow from CommitPeople.
+func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) error {
+	return s.update(ctx, func(tx kv.Tx) error {
 		for i := range all {
-			n, err := commitJourney(tx, now, &all[i])
-			if err != nil {
+			if err := commitJourney(tx, now, &all[i]); err != nil {
 				return err
 			}
-			unchanged += n
 		}
 		return nil
 	})
-	return unchanged, err
 }
 
-func commitJourney(tx kv.Tx, now time.Time, r *Resolved) (unchanged int, err error) {
+func commitJourney(tx kv.Tx, now time.Time, r *Resolved) error {
 	key := []byte(r.Journey.Key)
 	if !bytes.Equal(tx.Get(bDirty, key), generation(r.Journey.Generation)) {
-		return 0, nil
+		return nil
 	}
 	if err := commitCalls(tx, now, r); err != nil {
-		return 0, err
+		return err
 	}
-	if unchanged, err = commitTouchpoints(tx, now, r); err != nil {
-		return 0, err
+	if err := commitFacts(tx, r); err != nil {
+		return err
+	}
+	if err := dropBaseless(tx, now, r); err != nil {
+		return err
 	}
 	if !r.Result.Wake.IsZero() {
 		if err := tx.Put(bWake, append(timeKey(r.Result.Wake), key...), nil); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return unchanged, clearDirty(tx, r.Journey.Key)
+	return clearDirty(tx, r.Journey.Key)
 }
 
 func commitCalls(tx kv.Tx, now time.Time, r *Resolved) error {
@@ -71,28 +70,14 @@ func commitCalls(tx kv.Tx, now time.Time, r *Resolved) error {
 	return nil
 }
 
-func commitTouchpoints(tx kv.Tx, now time.Time, r *Resolved) (unchanged int, err error) {
+// dropBaseless removes the touchpoints of calls that should have none: it schedules the
+// deletion of those that Result.Retract names, drops one that was never sent, and leaves one
+// that the org may hold as it is.
+func dropBaseless(tx kv.Tx, now time.Time, r *Resolved) error {
 	stays := map[string]bool{}
-	for _, c := range r.Journey.Calls {
-		if c.Forgotten {
+	for i, c := range r.Journey.Calls {
+		if c.Forgotten || i < len(r.Result.Facts) && r.Result.Facts[i] != nil && r.Result.Facts[i].Writes {
 			stays[CallKey(c.TaskID)] = true
-		}
-	}
-	for _, m := range r.Result.Touchpoints {
-		if stays[m.Key] {
-			continue
-		}
-		stays[m.Key] = true
-		t, err := desired(r.Journey.Key, m)
-		if err != nil {
-			return 0, err
-		}
-		same, err := setDesired(tx, now, t)
-		if err != nil {
-			return 0, err
-		}
-		if same {
-			unchanged++
 		}
 	}
 	for _, k := range r.Result.Retract {
@@ -101,18 +86,17 @@ func commitTouchpoints(tx kv.Tx, now time.Time, r *Resolved) (unchanged int, err
 		}
 		stays[k] = true
 		if err := markDelete(tx, now, k); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	for k, t := range r.Journey.Touchpoints {
-		// One that was never sent is dropped; one that the org may hold is kept as it is.
-		if !stays[k] && !t.MayStand() {
+		if t.TaskID != "" && !stays[k] && !t.MayStand() {
 			if err := dropTouchpoint(tx, &t); err != nil {
-				return 0, err
+				return err
 			}
 		}
 	}
-	return unchanged, nil
+	return nil
 }
 
 // setDesired makes t the desired record of its key. Content that was sent is not sent
@@ -124,9 +108,11 @@ func setDesired(tx kv.Tx, now time.Time, t Touchpoint) (same bool, err error) {
 	}
 	nobody := t.PersonField != "" && t.Who == ""
 	if known && old.Hash == t.Hash && (!old.Delete || old.Nobody) {
-		if old.State == Written {
-			old.State = Unchanged
-			return true, storeTouchpoint(tx, &old)
+		if old.State == Written || old.Position != t.Position { // the field map may leave positions out
+			if old.Position = t.Position; old.State == Written {
+				old.State = Unchanged
+			}
+			return old.State == Unchanged, storeTouchpoint(tx, &old)
 		}
 		return old.State == Unchanged, nil
 	}
@@ -137,7 +123,7 @@ func setDesired(tx kv.Tx, now time.Time, t Touchpoint) (same bool, err error) {
 		}
 	}
 	t.State, t.NextAttempt = Pending, now
-	t.Retracted = old.Retracted
+	t.Retracted, t.Shown = old.Retracted, old.shows()
 	switch {
 	case t.Retracted:
 		t.State = Unchanged
@@ -167,7 +153,7 @@ func markDelete(tx kv.Tx, now time.Time, key string) error {
 
 // desired converts a touchpoint of the mapping into a record.
 func desired(journey string, m mapping.Touchpoint) (t Touchpoint, err error) {
-	t = Touchpoint{Key: m.Key, TaskID: m.TaskID, Journey: journey, Who: m.Who, Session: m.Session}
+	t = Touchpoint{Key: m.Key, TaskID: m.TaskID, Journey: journey, Who: m.Who, Session: m.Session, Position: m.Position, Start: m.Start}
 	values := maps.Clone(m.Values)
 	for field, v := range values {
 		if _, ok := v.(mapping.PersonRef); ok {

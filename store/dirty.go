@@ -124,13 +124,11 @@ func markDirty(tx kv.Tx, journey string) error {
 	if err := clearDirty(tx, journey); err != nil {
 		return err
 	}
-	var last uint64
-	name := []byte("generation")
-	if _, err := get(tx, bMeta, name, &last); err != nil {
+	g, err := nextGeneration(tx)
+	if err != nil {
 		return err
 	}
-	g := generation(last + 1)
-	return errors.Join(put(tx, bMeta, name, last+1), tx.Put(bDirty, []byte(journey), g), tx.Put(bGenerations, g, []byte(journey)))
+	return errors.Join(tx.Put(bDirty, []byte(journey), g), tx.Put(bGenerations, g, []byte(journey)))
 }
 
 // clearDirty removes the mark of a journey, if it has one.
@@ -140,6 +138,16 @@ func clearDirty(tx kv.Tx, journey string) error {
 		return nil
 	}
 	return errors.Join(tx.Delete(bGenerations, bytes.Clone(g)), tx.Delete(bDirty, []byte(journey)))
+}
+
+// nextGeneration counts up what distinguishes marks.
+func nextGeneration(tx kv.Tx) ([]byte, error) {
+	var last uint64
+	name := []byte("generation")
+	if _, err := get(tx, bMeta, name, &last); err != nil {
+		return nil, err
+	}
+	return generation(last + 1), put(tx, bMeta, name, last+1)
 }
 
 func generation(g uint64) []byte { return binary.BigEndian.AppendUint64(nil, g) }

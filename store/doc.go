@@ -10,6 +10,7 @@
 // # Keys
 //
 // A journey is a visitor's id, or "\x01" and the Task id for a call without a visitor.
+// A person is the id of a Lead or Contact, empty for calls of nobody.
 // Ids hold no control characters, so "\x00" ends them in a key. Times are 8 bytes,
 // big-endian, milliseconds since 1970 with the sign bit flipped: bytes sort as time does.
 //
@@ -41,6 +42,10 @@
 //	unasked        Lead id                    - (Leads not yet asked about a conversion)
 //	personless     time external id           - (touchpoints whose Lead or Contact has no person in the org, by when to look again)
 //	unplaced       external id                - (records that hang from a person that is not known)
+//	people         person 00 journey 00 external id  a record, or a call that may get one, as positions need it
+//	people_dirty   person 00 journey          generation: the person's positions must be worked out again
+//	steps          visitor                    the sessions of a visitor who called that positions need
+//	crowds         person                     - (persons with too many BizibleIds to follow)
 //
 // Every value except that of an index is an envelope: a version byte, the CRC-32C of
 // key and payload, the payload. Version 2 is CBOR, version 1 JSON: contents, the identity
@@ -50,8 +55,9 @@
 //
 // # What is durable when
 //
-// Calls and the cursor move in one transaction, and so do a resolution and the
-// touchpoints that follow from it. A touchpoint is marked as sent (Begin) before a
+// Calls and the cursor move in one transaction. So do a resolution and the marks of the
+// persons who called, and the positions of a person and the touchpoints that follow from
+// them: a mark goes only with what it was for. A touchpoint is marked as sent (Begin) before a
 // byte of it leaves, and its outcome (Finish) is recorded after the answer: a crash
 // in between sends the same content under the same external id again.
 //

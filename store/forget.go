@@ -81,13 +81,14 @@ func forget(tx kv.Tx, visitor string, now time.Time, e *Erased) error {
 		}
 	}
 	wakes := func(k []byte) bool { return string(k[8:]) == visitor }
-	err = errors.Join(clearDirty(tx, visitor), tx.Delete(bPruned, []byte(visitor)), tx.Delete(bPrunedBefore, []byte(visitor)),
+	err = errors.Join(clearDirty(tx, visitor), tx.Delete(bSteps, []byte(visitor)), tx.Delete(bPruned, []byte(visitor)), tx.Delete(bPrunedBefore, []byte(visitor)),
 		deleteAll(tx, kv.Range{Bucket: bWake}, wakes))
 	if err != nil {
 		return err
 	}
 	for i := range j.Calls {
-		if err := eraseCall(tx, &j.Calls[i], visitor); err != nil {
+		c := &j.Calls[i]
+		if err := errors.Join(dropFact(tx, c.Person, visitor, CallKey(c.TaskID)), eraseCall(tx, c, visitor)); err != nil {
 			return err
 		}
 	}
@@ -97,7 +98,24 @@ func forget(tx kv.Tx, visitor string, now time.Time, e *Erased) error {
 		}
 		e.Touchpoints++
 	}
-	return nil
+	return eraseMarks(tx, visitor)
+}
+
+// eraseMarks replaces the marks of persons that name the visitor by marks that do not.
+func eraseMarks(tx kv.Tx, visitor string) error {
+	persons := map[string]bool{}
+	err := deleteAll(tx, kv.Range{Bucket: bPeopleDirty}, func(k []byte) bool {
+		person, journey := afterSep(k)
+		if string(journey) != visitor {
+			return false
+		}
+		persons[string(person)] = true
+		return true
+	})
+	for person := range persons {
+		err = errors.Join(err, markPerson(tx, person, JourneyKey("", "")))
+	}
+	return err
 }
 
 // eraseCall keeps the Task, without the visitor.
@@ -107,7 +125,7 @@ func eraseCall(tx kv.Tx, c *Call, visitor string) error {
 	if err := tx.Put(bJourneys, prefixed(JourneyKey("", c.TaskID), id), nil); err != nil {
 		return err
 	}
-	return storeCall(tx, c)
+	return errors.Join(storeCall(tx, c), markDirty(tx, JourneyKey("", c.TaskID)))
 }
 
 // erase takes the visitor out of a call.
@@ -149,10 +167,14 @@ func freeze(tx kv.Tx, t Touchpoint) error {
 	kept := Touchpoint{
 		Key: t.Key, TaskID: t.TaskID, Journey: JourneyKey("", t.TaskID), Who: t.Who,
 		State: Written, Frozen: true, RecordID: t.RecordID, Master: t.Master, Sent: t.Sent, WrittenAt: t.WrittenAt,
+		Position: t.shows(),
 	}
 	if t.TaskID == "" {
 		kept.Journey = JourneyKey("", t.Key)
-		if err := tx.Put(bOwned, prefixed(kept.Journey, []byte(t.Key)), nil); err != nil {
+		f := mapping.Fact{Key: t.Key, Kept: true, Position: kept.Position}
+		err := errors.Join(tx.Put(bOwned, prefixed(kept.Journey, []byte(t.Key)), nil), dropFact(tx, t.Who, t.Journey, t.Key),
+			putFact(tx, t.Who, kept.Journey, &f), markPerson(tx, t.Who, kept.Journey))
+		if err != nil {
 			return err
 		}
 	}

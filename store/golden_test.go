@@ -66,19 +66,19 @@ func resolveGolden(t testing.TB, s *Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []Resolved
+	var all []answer
 	for _, j := range dirty {
-		r := Resolved{Journey: j}
+		r := answer{Resolved: Resolved{Journey: j}}
 		for _, c := range j.Calls {
 			r.Result.Calls = append(r.Result.Calls, mapping.Resolution{TaskID: c.TaskID, Reason: mapping.Matched, Detail: "golden"})
 			if j.Visitor != "" {
-				r.Result.Touchpoints = append(r.Result.Touchpoints, mapping.Touchpoint{Key: CallKey(c.TaskID), TaskID: c.TaskID, Who: "00QHs00000AAAAAMAA",
+				r.touchpoints = append(r.touchpoints, mapping.Touchpoint{Key: CallKey(c.TaskID), TaskID: c.TaskID, Who: "00QHs00000AAAAAMAA",
 					Values: map[string]any{"Type__c": "Call", "Person__c": mapping.PersonRef("00QHs00000AAAAAMAA")}})
 			}
 		}
 		all = append(all, r)
 	}
-	if _, err := s.Commit(t.Context(), goldenAt, all); err != nil {
+	if _, err := settle(t.Context(), s, goldenAt, all); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,9 +1,63 @@
 package store
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"callpoint/mapping"
 )
+
+// An answer is a resolution together with the touchpoints of its calls.
+type answer struct {
+	Resolved
+	touchpoints []mapping.Touchpoint
+}
+
+// settle commits answers and then the touchpoints of the persons who called, as a cycle does.
+func settle(ctx context.Context, s *Store, now time.Time, all []answer) (unchanged int, err error) {
+	resolved := make([]Resolved, len(all))
+	wanted := map[string]map[string]mapping.Touchpoint{}
+	for i, a := range all {
+		wanted[a.Journey.Key] = map[string]mapping.Touchpoint{}
+		for _, t := range a.touchpoints {
+			wanted[a.Journey.Key][t.TaskID] = t
+		}
+		for _, c := range a.Journey.Calls {
+			var f *mapping.Fact
+			if _, ok := wanted[a.Journey.Key][c.TaskID]; ok {
+				f = &mapping.Fact{Key: CallKey(c.TaskID), TaskID: c.TaskID, Visitor: c.Visitor, At: c.At, Counts: true, Writes: true}
+			}
+			a.Result.Facts = append(a.Result.Facts, f)
+		}
+		resolved[i] = a.Resolved
+	}
+	if err := s.Commit(ctx, now, resolved); err != nil {
+		return 0, err
+	}
+	for {
+		people, err := s.NextPeople(100)
+		if err != nil || len(people) == 0 {
+			return unchanged, err
+		}
+		var placed []Placed
+		for _, p := range people {
+			x := Placed{Journey: p, Touchpoints: map[string][]mapping.Touchpoint{}}
+			for _, f := range p.Facts {
+				journey := factJourney(&f)
+				if t, ok := wanted[journey][f.TaskID]; ok && f.Writes {
+					x.Touchpoints[journey] = append(x.Touchpoints[journey], t)
+				}
+			}
+			placed = append(placed, x)
+		}
+		n, err := s.CommitPeople(ctx, now, placed)
+		if unchanged += n; err != nil {
+			return unchanged, err
+		}
+	}
+}
 
 // openTest opens a new store, which must be sound when the test is over.
 func openTest(t testing.TB) *Store {

@@ -20,7 +20,7 @@ type Journey struct {
 	// The summary of what retention dropped: see mapping.Journey.
 	PrunedBefore   time.Time
 	PrunedSessions int
-	PrunedForm     time.Time
+	PrunedSteps    []mapping.Step
 	PrunedLast     *mapping.Session
 }
 
@@ -57,7 +57,7 @@ func readJourney(tx kv.Tx, key string) (Journey, error) {
 	if _, err := get(tx, bPruned, []byte(key), &p); err != nil {
 		return j, err
 	}
-	j.PrunedBefore, j.PrunedSessions, j.PrunedForm, j.PrunedLast = p.Before, p.Sessions, p.Form, p.Last
+	j.PrunedBefore, j.PrunedSessions, j.PrunedSteps, j.PrunedLast = p.Before, p.Sessions, p.steps(), p.Last
 	if j.Events, err = values[mapping.Event](tx, under(bEvents, key)); err != nil {
 		return j, err
 	}

@@ -39,6 +39,10 @@ const (
 	bUnasked
 	bPersonless
 	bUnplaced
+	bPeople
+	bPeopleDirty
+	bSteps
+	bCrowds
 )
 
 // buckets are the names of the buckets, by number.
@@ -48,13 +52,13 @@ var buckets = []string{
 	bOwned: "owned", bDue: "due", bParked: "parked", bPersons: "persons", bPruned: "pruned", bForgotten: "forgotten",
 	bReasons: "reasons", bReasonsDue: "reasons_due", bGenerations: "generations", bPrunedBefore: "pruned_before",
 	bCallers: "callers", bUnnamed: "unnamed", bConversions: "conversions", bUnasked: "unasked", bPersonless: "personless",
-	bUnplaced: "unplaced",
+	bUnplaced: "unplaced", bPeople: "people", bPeopleDirty: "people_dirty", bSteps: "steps", bCrowds: "crowds",
 }
 
 // sealed reports whether the values of a bucket are envelopes: all but those of indexes.
 func sealed(b kv.Bucket) bool {
 	switch b {
-	case bMeta, bEvents, bVisits, bCalls, bTouchpoints, bContents, bPersons, bPruned, bForgotten, bReasons, bConversions:
+	case bMeta, bEvents, bVisits, bCalls, bTouchpoints, bContents, bPersons, bPruned, bForgotten, bReasons, bConversions, bPeople, bSteps:
 		return true
 	}
 	return false

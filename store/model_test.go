@@ -196,9 +196,9 @@ func (m *model) resolve(ctx context.Context) {
 		// Something happens between the reading and the commit.
 		m.addEvents(ctx)
 	}
-	var all []Resolved
+	var all []answer
 	for _, j := range dirty {
-		r := Resolved{Journey: j}
+		r := answer{Resolved: Resolved{Journey: j}}
 		for _, c := range j.Calls {
 			reason := mapping.Matched
 			if c.Visitor == "" {
@@ -208,13 +208,13 @@ func (m *model) resolve(ctx context.Context) {
 				Snapshot: &mapping.Snapshot{Visitor: c.Visitor, Reason: reason}})
 			t, known := j.Touchpoints[CallKey(c.TaskID)]
 			if c.Visitor != "" || known && t.MayStand() {
-				r.Result.Touchpoints = append(r.Result.Touchpoints, mapping.Touchpoint{Key: CallKey(c.TaskID), TaskID: c.TaskID,
+				r.touchpoints = append(r.touchpoints, mapping.Touchpoint{Key: CallKey(c.TaskID), TaskID: c.TaskID,
 					Values: map[string]any{"events": len(j.Events), "visitor": c.Visitor}})
 			}
 		}
 		all = append(all, r)
 	}
-	_, err = m.s.Commit(ctx, m.now, all)
+	_, err = settle(ctx, m.s, m.now, all)
 	m.must(err)
 	left, err := m.s.NextDirty(ctx, m.now, 100)
 	m.must(err)

@@ -149,6 +149,11 @@ func (s *Store) NameCalls(ctx context.Context, all []Named) (named int, err erro
 
 // changePerson stores a call under another person and marks its journey.
 func changePerson(tx kv.Tx, c *Call, person string) error {
+	if c.Person != person {
+		if err := dropFacts(tx, c); err != nil {
+			return err
+		}
+	}
 	if err := setPerson(tx, c, person); err != nil {
 		return err
 	}
@@ -235,7 +240,17 @@ func convert(tx kv.Tx, lead, contact string) (changed int, err error) {
 			changed++
 		}
 	}
-	return changed, nil
+	return changed, moveKept(tx, lead, contact)
+}
+
+// contactOf returns the Contact of a Lead that is known to be converted, else who.
+func contactOf(tx kv.Tx, who string) (string, error) {
+	contact := who
+	if who == "" {
+		return who, nil
+	}
+	_, err := get(tx, bConversions, []byte(who), &contact)
+	return contact, err
 }
 
 // Callers visits the calls that count for a Lead or Contact.

@@ -41,11 +41,11 @@ func settleAll(t *testing.T, s *Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var resolved []Resolved
+	var resolved []answer
 	for _, j := range all {
-		resolved = append(resolved, Resolved{Journey: j})
+		resolved = append(resolved, answer{Resolved: Resolved{Journey: j}})
 	}
-	if _, err := s.Commit(t.Context(), goldenAt, resolved); err != nil {
+	if _, err := settle(t.Context(), s, goldenAt, resolved); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -18,12 +18,12 @@ func wanted(t *testing.T, s *Store, who string) Touchpoint {
 	if err != nil || len(dirty) != 1 {
 		t.Fatalf("%d journeys, %v", len(dirty), err)
 	}
-	r := Resolved{Journey: dirty[0], Result: mapping.Result{
-		Calls: []mapping.Resolution{{TaskID: "00T1", Reason: mapping.Matched}},
-		Touchpoints: []mapping.Touchpoint{{Key: CallKey("00T1"), TaskID: "00T1", Who: who,
+	r := answer{Resolved{Journey: dirty[0], Result: mapping.Result{
+		Calls: []mapping.Resolution{{TaskID: "00T1", Reason: mapping.Matched}}}},
+		[]mapping.Touchpoint{{Key: CallKey("00T1"), TaskID: "00T1", Who: who,
 			Values: map[string]any{"Type__c": "Call", personField: mapping.PersonRef(who)}}},
-	}}
-	if _, err := s.Commit(t.Context(), goldenAt, []Resolved{r}); err != nil {
+	}
+	if _, err := settle(t.Context(), s, goldenAt, []answer{r}); err != nil {
 		t.Fatal(err)
 	}
 	return touchpointOf(t, s)

@@ -14,8 +14,27 @@ import (
 type pruned struct {
 	Before   time.Time        `json:"pruned_before"`
 	Sessions int              `json:"sessions,omitempty"`
-	Form     time.Time        `json:"form,omitzero"`
+	Steps    []mapping.Step   `json:"steps,omitempty"`
 	Last     *mapping.Session `json:"last,omitempty"`
+
+	Form time.Time `json:"form,omitzero"` // of schema 3 and before: the first form
+}
+
+// steps returns the sessions that positions need. Those of an older schema are known by the
+// last session, which was not before the first one.
+func (p *pruned) steps() []mapping.Step {
+	if p.Steps != nil || p.Last == nil {
+		return p.Steps
+	}
+	first := mapping.Step{ID: p.Last.ID, At: p.Last.StartedAt}
+	if p.Sessions == 1 {
+		first.Form = p.Form
+	}
+	steps := []mapping.Step{first}
+	if p.Sessions > 1 && !p.Form.IsZero() {
+		steps = append(steps, mapping.Step{ID: "the first form", At: p.Form, Form: p.Form})
+	}
+	return steps
 }
 
 // A Pruned counts what Prune did.
@@ -139,7 +158,7 @@ func pruneVisitor(tx kv.Tx, visitor string, before time.Time, cut func(*mapping.
 	}
 	m := mapping.Journey{
 		Visitor: visitor, Events: j.Events, Visits: j.Visits,
-		PrunedBefore: j.PrunedBefore, PrunedSessions: j.PrunedSessions, PrunedForm: j.PrunedForm, PrunedLast: j.PrunedLast,
+		PrunedBefore: j.PrunedBefore, PrunedSessions: j.PrunedSessions, PrunedSteps: j.PrunedSteps, PrunedLast: j.PrunedLast,
 	}
 	for _, c := range j.Calls {
 		m.Calls = append(m.Calls, c.Call)
@@ -168,7 +187,7 @@ func pruneVisitor(tx kv.Tx, visitor string, before time.Time, cut func(*mapping.
 	}
 	did.Visitors++
 	id := []byte(visitor)
-	return errors.Join(put(tx, bPruned, id, pruned{m.PrunedBefore, m.PrunedSessions, m.PrunedForm, m.PrunedLast}),
+	return errors.Join(put(tx, bPruned, id, pruned{Before: m.PrunedBefore, Sessions: m.PrunedSessions, Steps: m.PrunedSteps, Last: m.PrunedLast}),
 		tx.Put(bPrunedBefore, id, timeKey(m.PrunedBefore)))
 }
 

@@ -25,12 +25,12 @@ func TestPostponeReleaseResend(t *testing.T) {
 	if err != nil || len(journeys) != 1 {
 		t.Fatal(journeys, err)
 	}
-	var result mapping.Result
+	a := answer{Resolved: Resolved{Journey: journeys[0]}}
 	for i, c := range journeys[0].Calls {
-		result.Calls = append(result.Calls, mapping.Resolution{TaskID: c.TaskID})
-		result.Touchpoints = append(result.Touchpoints, mapping.Touchpoint{Key: keys[i], TaskID: c.TaskID, Values: map[string]any{"a": 1.0}})
+		a.Result.Calls = append(a.Result.Calls, mapping.Resolution{TaskID: c.TaskID})
+		a.touchpoints = append(a.touchpoints, mapping.Touchpoint{Key: keys[i], TaskID: c.TaskID, Values: map[string]any{"a": 1.0}})
 	}
-	if _, err := s.Commit(ctx, now, []Resolved{{journeys[0], result}}); err != nil {
+	if _, err := settle(ctx, s, now, []answer{a}); err != nil {
 		t.Fatal(err)
 	}
 	due := func(at time.Time) int {

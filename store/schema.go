@@ -63,7 +63,8 @@ func migrate4(tx kv.Tx) error {
 			return err
 		}
 	}
-	return errors.Join(put(tx, bMeta, []byte("generation"), last), ensureSalt(tx))
+	// Without a fingerprint every journey is marked: what persons need of them is not stored yet.
+	return errors.Join(put(tx, bMeta, []byte("generation"), last), tx.Delete(bMeta, []byte("fingerprint")), ensureSalt(tx))
 }
 
 // ensureSalt makes the secret of the tombstones' digests.

@@ -47,6 +47,12 @@ type Touchpoint struct {
 	Nobody bool `json:"nobody,omitempty"`
 	// Session is the basis of a journey record; nil for a call's.
 	Session *mapping.Session `json:"session,omitempty"`
+	// Position is that of the desired content, and of a frozen record what it may show. Shown
+	// is what the record may show while the desired content is not written.
+	Position mapping.Position `json:"position,omitzero"`
+	Shown    mapping.Position `json:"shown,omitzero"`
+	// Start is that of the session that the desired content shows; zero: none.
+	Start time.Time `json:"start,omitzero"`
 
 	// Retracted: its record was taken back. Nothing is written until Restore.
 	Retracted bool `json:"retracted,omitempty"`
@@ -67,6 +73,19 @@ type Touchpoint struct {
 
 // MayStand reports whether the org may hold a record of this key.
 func (t *Touchpoint) MayStand() bool { return t.Sent || t.RecordID != "" }
+
+// shows returns the position that the org's record has, or may have.
+func (t *Touchpoint) shows() mapping.Position {
+	switch {
+	case !t.MayStand():
+		return mapping.Position{}
+	case t.State == Written || t.State == Unchanged:
+		return t.Position
+	case t.WrittenHash == "": // nobody knows which content arrived
+		return t.Shown.Or(t.Position)
+	}
+	return t.Shown
+}
 
 // unplaced reports whether a record exists whose person is not known.
 func (t *Touchpoint) unplaced() bool {

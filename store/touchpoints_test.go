@@ -50,11 +50,11 @@ func (d *desk) want(content string, retract ...string) (unchanged int) {
 	if len(dirty) != 1 {
 		d.t.Fatalf("%d journeys are dirty, want 1", len(dirty))
 	}
-	r := Resolved{Journey: dirty[0], Result: mapping.Result{Calls: []mapping.Resolution{{TaskID: deskTask, Reason: mapping.Matched}}, Retract: retract}}
+	r := answer{Resolved: Resolved{Journey: dirty[0], Result: mapping.Result{Calls: []mapping.Resolution{{TaskID: deskTask, Reason: mapping.Matched}}, Retract: retract}}}
 	if content != "" {
-		r.Result.Touchpoints = []mapping.Touchpoint{{Key: CallKey(deskTask), TaskID: deskTask, Values: map[string]any{"x": content}}}
+		r.touchpoints = []mapping.Touchpoint{{Key: CallKey(deskTask), TaskID: deskTask, Values: map[string]any{"x": content}}}
 	}
-	unchanged, err = d.s.Commit(context.Background(), d.now, []Resolved{r})
+	unchanged, err = settle(context.Background(), d.s, d.now, []answer{r})
 	d.must(err)
 	return unchanged
 }
@@ -303,9 +303,9 @@ func TestCommitSkipsAJourneyThatMoved(t *testing.T) {
 	dirty, err := d.s.NextDirty(ctx, d.now, 10)
 	d.must(err)
 	d.event(2)
-	_, err = d.s.Commit(ctx, d.now, []Resolved{{Journey: dirty[0], Result: mapping.Result{
-		Calls:       []mapping.Resolution{{TaskID: deskTask, Reason: mapping.Matched}},
-		Touchpoints: []mapping.Touchpoint{{Key: CallKey(deskTask), TaskID: deskTask, Values: map[string]any{"x": "old"}}}}}})
+	_, err = settle(ctx, d.s, d.now, []answer{{Resolved{Journey: dirty[0], Result: mapping.Result{
+		Calls: []mapping.Resolution{{TaskID: deskTask, Reason: mapping.Matched}}}},
+		[]mapping.Touchpoint{{Key: CallKey(deskTask), TaskID: deskTask, Values: map[string]any{"x": "old"}}}}})
 	d.must(err)
 	if c, tp, err := d.s.Call(deskTask); tp != nil || c.Resolution.Reason != "" || err != nil {
 		t.Errorf("an answer for what was read before the change: %+v %+v %v", c.Resolution, tp, err)
@@ -322,7 +322,7 @@ func TestWake(t *testing.T) {
 	dirty, err := d.s.NextDirty(ctx, d.now, 10)
 	d.must(err)
 	wake := d.now.Add(10 * time.Minute)
-	d.must2(d.s.Commit(ctx, d.now, []Resolved{{Journey: dirty[0], Result: mapping.Result{Wake: wake, Calls: []mapping.Resolution{{TaskID: deskTask, Reason: mapping.Held}}}}}))
+	d.must(d.s.Commit(ctx, d.now, []Resolved{{Journey: dirty[0], Result: mapping.Result{Wake: wake, Calls: []mapping.Resolution{{TaskID: deskTask, Reason: mapping.Held}}}}}))
 	if dirty, err := d.s.NextDirty(ctx, wake.Add(-time.Millisecond), 10); len(dirty) != 0 || err != nil {
 		t.Errorf("before the hold ends: %d dirty, %v", len(dirty), err)
 	}
@@ -362,7 +362,7 @@ func TestEarlierEventRechecksBeforeCollection(t *testing.T) {
 		}
 		all = append(all, Resolved{Journey: j, Result: mapping.Result{Calls: []mapping.Resolution{{TaskID: j.Calls[0].TaskID, Reason: reason}}}})
 	}
-	if _, err := s.Commit(ctx, goldenAt, all); err != nil {
+	if err := s.Commit(ctx, goldenAt, all); err != nil {
 		t.Fatal(err)
 	}
 	add(goldenAt.Add(-time.Hour - time.Minute))

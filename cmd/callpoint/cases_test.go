@@ -205,7 +205,7 @@ func TestCaseJourney(t *testing.T) {
 		view(visitorA, day(14, "10:00:00"), "https://www.example.com/?gclid=x&utm_source=google&utm_medium=cpc", "https://www.google.com/"),
 		view(visitorA, day(7, "11:00:00"), "https://www.example.com/", ""),
 		view(visitorA, day(2, "15:00:00"), "https://www.example.com/", ""), form)
-	id := b.task(day(7, "11:10:00"), map[string]any{"bizible2__BizibleId__c": visitorA})
+	id := b.task(day(7, "11:10:00"), map[string]any{"bizible2__BizibleId__c": visitorA, "WhoId": b.lead()})
 	d.sync()
 	want := []map[string]any{
 		{"Touchpoint_Position": "FT", "Touchpoint_Type": "Web Visit", "Touchpoint_Source": "Google AdWords", "Marketing_Channel": "Paid Search"},
@@ -223,23 +223,57 @@ func TestCaseJourney(t *testing.T) {
 	d.stop()
 }
 
-// expectJourney compares all touchpoints that stand and have a position, by date. Every
-// one without a position must have counts 0.
+// A Lead visits on a phone and calls, and ten days later calls again with a new cookie. Late
+// data about either id, and a correction of the second call's Lead, move the positions.
+func TestCaseTwoCookies(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "CALLPOINT_START=1440h")
+	d := b.daemon()
+	day := func(back int, clock string) time.Time { return yesterday(clock).AddDate(0, 0, -back) }
+	lead := b.lead()
+	d.send(
+		view(visitorA, day(14, "10:00:00"), "https://www.example.com/?gclid=x&utm_source=google&utm_medium=cpc", "https://www.google.com/"),
+		view(visitorB, day(4, "11:00:00"), "https://www.example.com/", ""))
+	first := b.task(day(14, "10:05:00"), map[string]any{"bizible2__BizibleId__c": visitorA, "WhoId": lead})
+	second := b.task(day(4, "11:05:00"), map[string]any{"bizible2__BizibleId__c": visitorB, "WhoId": lead})
+	position := func(text string, ft, lc, u float64) map[string]any {
+		return map[string]any{"Touchpoint_Position": text, "Count_First_Touch": ft, "Count_Lead_Creation_Touch": lc, "Count_U_Shaped": u}
+	}
+	d.sync()
+	b.expect(first, position("FT, LC", 1, 1, 1))
+	b.expect(second, position("PostLC", 0, 0, 0))
+
+	// The second cookie visited before the first one did.
+	d.send(view(visitorB, day(15, "09:00:00"), "https://www.example.com/", ""))
+	d.sync()
+	b.expect(first, position("LC", 0, 1, 0.5))
+	b.expect(second, position("PostLC", 0, 0, 0))
+
+	// The second call was somebody else's: both have a journey of their own.
+	if err := b.org.Update("Task", second, map[string]any{"WhoId": b.lead()}); err != nil {
+		t.Fatal(err)
+	}
+	d.sync()
+	b.expect(first, position("FT, LC", 1, 1, 1))
+	b.expect(second, position("LC", 0, 1, 0.5))
+	d.stop()
+}
+
+// lead creates a Lead.
+func (b *bench) lead() string {
+	b.t.Helper()
+	return b.insert("Lead", map[string]any{"LastName": "Caller", "Company": "Example"})
+}
+
+// expectJourney compares all touchpoints, by date.
 func (b *bench) expectJourney(want []map[string]any) {
 	b.t.Helper()
-	var stand []map[string]any
-	for _, r := range b.org.Records(touchpoints) {
-		if r["bizible2__Touchpoint_Position__c"] != nil {
-			stand = append(stand, r)
-		} else if r["bizible2__Count_First_Touch__c"] != 0.0 || r["bizible2__Count_U_Shaped__c"] != 0.0 {
-			b.t.Errorf("a record without a position counts: %v", r)
-		}
-	}
+	stand := b.org.Records(touchpoints)
 	slices.SortFunc(stand, func(x, y map[string]any) int {
 		return strings.Compare(x["bizible2__Touchpoint_Date__c"].(string), y["bizible2__Touchpoint_Date__c"].(string))
 	})
 	if len(stand) != len(want) {
-		b.t.Fatalf("%d touchpoints with a position stand, want %d", len(stand), len(want))
+		b.t.Fatalf("%d touchpoints, want %d", len(stand), len(want))
 	}
 	for i, w := range want {
 		for name, v := range w {

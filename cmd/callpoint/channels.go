@@ -228,5 +228,5 @@ func sessionsOf(j store.Journey, s *mapping.Settings) []mapping.Session {
 	for _, c := range j.Calls {
 		in.Calls = append(in.Calls, c.Call)
 	}
-	return s.Resolve(in).Sessions
+	return s.Match(in).Sessions
 }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +78,46 @@ func BenchmarkFirstSync(b *testing.B) {
 			b.Fatalf("%+v", s)
 		}
 	}
+}
+
+// BenchmarkFirstSyncPeople reads and writes 20,000 calls of 2,000 people with five ids each,
+// every one of which visited once, and reports the processor time that this took.
+func BenchmarkFirstSyncPeople(b *testing.B) {
+	const people, ids = 2000, 5
+	var used time.Duration
+	rounds := 0
+	for b.Loop() {
+		b.StopTimer()
+		r := newRig(b, orgsim.Config{}, plenty)
+		leads := make([]string, people)
+		for i := range leads {
+			leads[i] = r.lead(fmt.Sprint("P", i))
+		}
+		for i := range people * ids {
+			r.visit(fmt.Sprint("v", i), r.clock.now().Add(-time.Hour-time.Duration(i)*time.Second))
+		}
+		for i := range firstCalls {
+			r.call(fmt.Sprint("v", i%(people*ids)), leads[i%people])
+		}
+		began := processorTime(b)
+		b.StartTimer()
+		if s := r.cycle(); s.TouchpointsWritten < firstCalls {
+			b.Fatalf("%+v", s)
+		}
+		used += processorTime(b) - began
+		rounds++
+	}
+	b.ReportMetric(used.Seconds()/float64(rounds), "cpu-s/op")
+}
+
+// processorTime is what this process has used so far.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkFirstSyncLatency is the same with the round trips of a real org, on virtual

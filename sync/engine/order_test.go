@@ -63,7 +63,7 @@ func someJourney(rng *rand.Rand) (events []mapping.Event, visits []mapping.Visit
 }
 
 // arrive stores everything, in order or shuffled into portions with repeats, and resolves.
-func arrive(t *testing.T, rng *rand.Rand, events []mapping.Event, visits []mapping.Visit, calls []store.Call) mapping.Result {
+func arrive(t *testing.T, rng *rand.Rand, events []mapping.Event, visits []mapping.Visit, calls []store.Call) mapping.Resolved {
 	t.Helper()
 	s, err := store.Open(filepath.Join(t.TempDir(), "s.db"), store.Options{})
 	if err != nil {

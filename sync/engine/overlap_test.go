@@ -114,9 +114,9 @@ func TestResolvingAndWritingOverlap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := slowWorldOf(t, 2000, nobody)
-		w.slow = map[string]time.Duration{"resolved": 6 * time.Second}
+		w.slow = map[string]time.Duration{"placed": 6 * time.Second}
 		if s, took := w.timed(); s.TouchpointsWritten != 1000 || took > 42*time.Second {
-			t.Errorf("%s for %d touchpoints that take 30 s to resolve and 21 s to write", took, s.TouchpointsWritten)
+			t.Errorf("%s for %d touchpoints whose positions take 30 s and 21 s to write", took, s.TouchpointsWritten)
 		}
 	})
 }

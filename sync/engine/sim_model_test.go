@@ -17,10 +17,15 @@ import (
 type simModel struct {
 	events   []mapping.Event
 	visits   []mapping.Visit
-	tasks    []map[string]any // deleted ones too
-	stands   map[string]bool  // keys of the records that stand in the org
-	delete   bool             // CALLPOINT_RETRACT=delete
+	tasks    []map[string]any          // deleted ones too
+	records  map[string]map[string]any // the touchpoints of the org by key
+	contacts map[string]string         // of converted Leads
+	delete   bool                      // CALLPOINT_RETRACT=delete
 	settings *mapping.Settings
+
+	found map[string][]*simSession // by visitor
+	web   []simWeb                 // journey records
+	late  map[string]bool          // keys of records that stay although another call shows their session
 }
 
 // simWant is one record: its fields, or none where history alone decides.
@@ -31,53 +36,79 @@ type simWant struct {
 }
 
 type simCall struct {
-	id, visitor, who, typ string
-	at                    time.Time
-	deleted               bool
-	session               *simSession // by its time, credited or not
-	credited              bool
-	converts              bool
-	before                bool // before collection
-	first, lead           bool
+	id, visitor, typ string
+	person           string // the Lead or Contact that it counts for
+	at               time.Time
+	deleted          bool
+	session          *simSession // by its time, credited or not
+	credited         bool
+	stands           bool // it has a record
+	before           bool // before collection
+	converts         bool
+	first, lead      bool
 }
 
 type simSession struct {
-	start, last, cut       time.Time
-	page, referrer, form   string
-	formAt                 time.Time
-	owner                  *simCall
-	seen                   map[string]bool
-	tags                   map[string]bool
-	prev                   string
-	first, lead, converted bool
+	start, last, cut     time.Time
+	page, referrer, form string
+	formAt               time.Time
+	owner                *simCall
+	seen                 map[string]bool
+	tags                 map[string]bool
+	prev                 string
 }
 
 func (m *simModel) want() map[string]simWant {
-	byVisitor := map[string][]*simCall{}
-	want := map[string]simWant{}
+	byVisitor, byPerson := map[string][]*simCall{}, map[string][]*simCall{}
+	m.found, m.late = map[string][]*simSession{}, map[string]bool{}
+	var calls []*simCall
 	for _, t := range m.tasks {
 		c := readSimCall(t)
+		c.stands = m.records[store.CallKey(c.id)] != nil
+		if contact := m.contacts[c.person]; contact != "" {
+			c.person = contact
+		}
+		calls = append(calls, c)
 		if c.visitor != "" {
 			byVisitor[c.visitor] = append(byVisitor[c.visitor], c)
-			continue
-		}
-		// No id, or none any more: a record stays only where one stood, and only by default.
-		if !c.deleted && !m.delete {
-			c.first, c.lead, c.converts = true, true, true
-			want[store.CallKey(c.id)] = simWant{task: c.id, fields: m.fields(c)}
-		} else if !m.delete {
-			want[store.CallKey(c.id)] = simWant{task: c.id}
 		}
 	}
 	for visitor, calls := range byVisitor {
-		m.visitor(visitor, calls, want)
+		m.match(visitor, calls)
+	}
+	for _, c := range calls {
+		switch {
+		case c.deleted, c.visitor == "":
+			c.converts = c.stands && !m.delete
+		default:
+			c.converts = c.stands || !c.before
+		}
+		journey := c.person
+		if journey == "" {
+			journey = "nobody " + cmp.Or(c.visitor, c.id)
+		}
+		byPerson[journey] = append(byPerson[journey], c)
+	}
+	for _, calls := range byPerson {
+		m.place(calls)
+	}
+	want := map[string]simWant{}
+	for _, c := range calls {
+		w := simWant{task: c.id, must: c.visitor != "" && !c.before && !c.deleted}
+		switch {
+		case m.delete && (c.deleted || c.visitor == ""):
+			continue // a record goes with its basis
+		case !c.deleted:
+			w.fields = m.fields(c)
+		}
+		want[store.CallKey(c.id)] = w
 	}
 	return want
 }
 
 func readSimCall(t map[string]any) *simCall {
 	text := func(f string) string { s, _ := t[f].(string); return s }
-	c := &simCall{id: text("Id"), who: text("WhoId"), typ: text("Type")}
+	c := &simCall{id: text("Id"), person: text("WhoId"), typ: text("Type")}
 	c.visitor = strings.ToLower(strings.TrimSpace(text("bizible2__BizibleId__c")))
 	c.deleted, _ = t["IsDeleted"].(bool)
 	if at := text("bizible2__Bizible_Touchpoint_Date__c"); at != "" {
@@ -111,9 +142,10 @@ func (m *simModel) earliest() (first time.Time) {
 	return first
 }
 
-// visitor works out one visitor's calls: who gets which session, and what stands where.
-func (m *simModel) visitor(visitor string, calls []*simCall, want map[string]simWant) {
+// match finds the session of each call of a visitor.
+func (m *simModel) match(visitor string, calls []*simCall) {
 	sessions := m.sessions(visitor)
+	m.found[visitor] = sessions
 	slices.SortFunc(calls, func(a, b *simCall) int {
 		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.id, b.id))
 	})
@@ -141,65 +173,7 @@ func (m *simModel) visitor(visitor string, calls []*simCall, want map[string]sim
 		}
 		c.before = c.session == nil && (earliest.IsZero() || c.at.Before(earliest))
 	}
-	m.places(sessions, calls)
-	for _, c := range calls {
-		w := simWant{task: c.id, must: !c.before && !c.deleted}
-		if c.deleted && m.delete {
-			continue
-		}
-		if !c.deleted {
-			w.fields = m.fields(c)
-		}
-		want[store.CallKey(c.id)] = w
-	}
 }
-
-// places finds the first touch and the first conversion.
-func (m *simModel) places(sessions []*simSession, calls []*simCall) {
-	type touch struct {
-		at, converted time.Time
-		first, lead   *bool
-	}
-	var touches []touch
-	conversion := map[*simSession]time.Time{}
-	for _, s := range sessions {
-		if !s.formAt.IsZero() {
-			conversion[s] = s.formAt
-		}
-	}
-	for _, c := range calls {
-		// A record that is kept without its Task still counts.
-		c.converts = !c.deleted && !c.before || !m.delete && c.deleted && m.stands[store.CallKey(c.id)] ||
-			c.before && m.stands[store.CallKey(c.id)]
-		if !c.converts || !c.inSession() {
-			continue
-		}
-		if at, ok := conversion[c.session]; !ok || c.at.Before(at) {
-			conversion[c.session] = c.at
-		}
-	}
-	for _, s := range sessions {
-		touches = append(touches, touch{s.start, conversion[s], &s.first, &s.lead})
-		s.converted = !conversion[s].IsZero()
-	}
-	for _, c := range calls {
-		if c.converts && !c.inSession() {
-			touches = append(touches, touch{c.at, c.at, &c.first, &c.lead})
-		}
-	}
-	slices.SortStableFunc(touches, func(a, b touch) int { return a.at.Compare(b.at) })
-	if len(touches) > 0 {
-		*touches[0].first = true
-	}
-	touches = slices.DeleteFunc(touches, func(t touch) bool { return t.converted.IsZero() })
-	slices.SortStableFunc(touches, func(a, b touch) int { return a.converted.Compare(b.converted) })
-	if len(touches) > 0 {
-		*touches[0].lead = true
-	}
-}
-
-// inSession reports whether the call is its session's conversion, and none of its own.
-func (c *simCall) inSession() bool { return c.session != nil && (c.credited || c.deleted) }
 
 func (m *simModel) fields(c *simCall) map[string]any {
 	typ := c.typ
@@ -218,7 +192,6 @@ func (m *simModel) fields(c *simCall) map[string]any {
 		if c.typ == "" {
 			f["Medium"] = cmp.Or(simTag(s.page, "utm_medium"), simMedium(s.referrer))
 		}
-		at, lead, converted = s.first, s.lead, s.converted
 	} else {
 		f["Touchpoint_Source"] = "CRM Activity"
 	}

@@ -44,9 +44,9 @@ func TestSimulation(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d seeds from %d: %d cycles, %d of them failed, %d crashes, %d calls, %d records stand, %d Tasks say why, %d write calls at once, %s of virtual time",
-		seeds, from, all.cycles, all.failed, all.died, all.calls, all.records, all.told, all.together, all.virtual)
-	if seeds > 1 && (all.died == 0 || all.failed == 0 || all.records == 0 || all.together < 2 || all.told == 0) {
+	t.Logf("%d seeds from %d: %d cycles, %d of them failed, %d crashes, %d calls, %d records of %d people stand, %d Tasks say why, %d write calls at once, %s of virtual time",
+		seeds, from, all.cycles, all.failed, all.died, all.calls, all.records, all.people, all.told, all.together, all.virtual)
+	if seeds > 1 && (all.died == 0 || all.failed == 0 || all.records == 0 || all.people == 0 || all.together < 2 || all.told == 0) {
 		t.Error("the world was not hostile: nothing is proved")
 	}
 }
@@ -80,6 +80,7 @@ func simulate(t *testing.T, seed uint64) *simWorld {
 	}
 	w := newSimWorld(t, seed, cfg)
 	w.settings.RetractDelete = r.IntN(2) == 0
+	w.settings.Journey = seed%2 == 0
 	w.batch = simPick(r, 2, 5, 25)
 	w.sentOn = r.IntN(2) == 0
 	if seed%3 == 0 {
@@ -141,10 +142,12 @@ func (w *simWorld) compare() {
 		}
 		got[key] = r
 	}
-	m := w.model
-	m.settings, m.delete, m.stands = w.settings, w.settings.RetractDelete, map[string]bool{}
-	for key := range got {
-		m.stands[key] = true
+	m := &w.model
+	m.settings, m.delete, m.records, m.contacts = w.settings, w.settings.RetractDelete, maps.Clone(got), map[string]string{}
+	for _, lead := range w.org.Records("Lead") {
+		if contact, _ := lead["ConvertedContactId"].(string); contact != "" && w.follows {
+			m.contacts[lead["Id"].(string)] = contact
+		}
 	}
 	for _, id := range w.tasks {
 		if t, ok := w.org.Get("Task", id); ok {
@@ -156,9 +159,11 @@ func (w *simWorld) compare() {
 		w.compareRecord(key, want[key], got[key])
 		delete(got, key)
 	}
+	w.compareWeb(got)
 	for _, key := range slices.Sorted(maps.Keys(got)) {
 		w.t.Errorf("%s stands without a basis", key)
 	}
+	w.compareSums()
 	w.compareEvents()
 	w.compareReasons()
 }
@@ -284,9 +289,9 @@ func simEvent(e mapping.Event) string {
 
 // simTotals adds up worlds that run at the same time.
 type simTotals struct {
-	mu                                                   sync.Mutex
-	cycles, failed, died, calls, records, told, together int
-	virtual                                              time.Duration
+	mu                                                           sync.Mutex
+	cycles, failed, died, calls, records, people, told, together int
+	virtual                                                      time.Duration
 }
 
 func (s *simTotals) add(w *simWorld) {
@@ -298,6 +303,7 @@ func (s *simTotals) add(w *simWorld) {
 	s.calls += len(w.tasks)
 	s.records += len(w.org.Records(orgsim.Touchpoint))
 	s.told += w.told
+	s.people += w.people
 	s.together = max(s.together, w.wire.locks.most)
 	s.virtual += time.Since(w.began)
 }

@@ -62,6 +62,9 @@ type simWorld struct {
 	cycles int
 	failed int
 	told   int // Tasks that say why
+	people int // persons whose records were added up
+	// follows: conversions are known where no Task was touched, too.
+	follows bool
 
 	model    simModel
 	tasks    []string

@@ -6,8 +6,8 @@ import (
 )
 
 // WhatIf gives a function that answers for a journey as the next cycle would if the
-// settings were changed. Nothing is written, and the engine's own settings stay.
-func (e *Engine) WhatIf(change func(*mapping.Settings)) (func(store.Journey) mapping.Result, error) {
+// settings were changed, for the visitor alone. Nothing is written, and the engine's own settings stay.
+func (e *Engine) WhatIf(change func(*mapping.Settings)) (func(store.Journey) mapping.Resolved, error) {
 	earliest, err := e.cfg.Store.Earliest()
 	if err != nil {
 		return nil, err
@@ -16,7 +16,7 @@ func (e *Engine) WhatIf(change func(*mapping.Settings)) (func(store.Journey) map
 	other := *e.cfg.Settings
 	e.mu.Unlock()
 	change(&other)
-	return func(j store.Journey) mapping.Result {
+	return func(j store.Journey) mapping.Resolved {
 		e.mu.Lock() // what the org lacks is shared with the settings in use
 		defer e.mu.Unlock()
 		return other.Resolve(e.journey(j, earliest))

@@ -146,7 +146,7 @@ func Try(s *store.Store, e *engine.Engine, from, to time.Time, w Settings) (What
 }
 
 // outcomes gives each call's outcome, in the order of the calls.
-func outcomes(r mapping.Result) []Outcome {
+func outcomes(r mapping.Resolved) []Outcome {
 	path := map[string]string{}
 	for _, t := range r.Touchpoints {
 		path[t.TaskID] = text(t.Values["bizible2__Marketing_Channel_Path__c"])
