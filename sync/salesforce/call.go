@@ -25,6 +25,7 @@ type call struct {
 	object     string
 	externalID string
 	method     string
+	allOrNone  bool // of a composite request
 	write      bool // its repetition is harmless (upsert, or by id), but its outcome matters
 	counted    bool // it is an API call of the org's daily limit
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	gosf "github.com/k-capehart/go-salesforce/v2"
@@ -33,7 +34,7 @@ type subresponse struct {
 // composite sends several requests as one API call. The answers come in the
 // order of the requests.
 func (c *Client) composite(ctx context.Context, cl *call, subs []subrequest, options ...gosf.RequestOption) ([]subresponse, time.Time, error) {
-	body, err := compositeBody(subs)
+	body, err := compositeBody(subs, cl.allOrNone)
 	if err != nil {
 		return nil, time.Time{}, cl.misuse("%v", err)
 	}
@@ -57,13 +58,15 @@ func (c *Client) composite(ctx context.Context, cl *call, subs []subrequest, opt
 
 // compositeBody encodes a composite call. The collections in it are JSON already: to
 // encode them would be to read through megabytes once more.
-func compositeBody(subs []subrequest) ([]byte, error) {
+func compositeBody(subs []subrequest, allOrNone bool) ([]byte, error) {
 	size := 0
 	for _, s := range subs {
 		size += len(s.Body) + 512
 	}
 	b := make([]byte, 0, size)
-	b = append(b, `{"allOrNone":false,"collateSubrequests":false,"compositeRequest":[`...) // in order: persons before touchpoints
+	b = append(b, `{"allOrNone":`...)
+	b = strconv.AppendBool(b, allOrNone)
+	b = append(b, `,"collateSubrequests":false,"compositeRequest":[`...) // in order: persons before touchpoints
 	for i, s := range subs {
 		if i > 0 {
 			b = append(b, ',')

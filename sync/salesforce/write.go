@@ -201,15 +201,25 @@ func (c *Client) sendParts(ctx context.Context, parts []part) error {
 		return nil
 	}
 	cl := &call{client: c, op: "upsert", method: http.MethodPost, write: true}
+	answers, _, err := c.composite(ctx, cl, subrequestsOf(parts), gosf.WithHeader(duplicateHeader, duplicateAllow))
+	if err != nil {
+		return err
+	}
+	fillParts(parts, answers)
+	return nil
+}
+
+func subrequestsOf(parts []part) []subrequest {
 	subs := make([]subrequest, len(parts))
 	for i, p := range parts {
 		subs[i] = subrequest{Method: p.call.method, URL: dataPath + p.uri, ReferenceID: "c" + strconv.Itoa(i), Body: p.raw,
 			HTTPHeaders: map[string]string{duplicateHeader: duplicateAllow}}
 	}
-	answers, _, err := c.composite(ctx, cl, subs, gosf.WithHeader(duplicateHeader, duplicateAllow))
-	if err != nil {
-		return err
-	}
+	return subs
+}
+
+// fillParts fills the results of parts from the answers of a composite request.
+func fillParts(parts []part, answers []subresponse) {
 	for i, p := range parts {
 		e := p.call.subError(answers[i])
 		if e == nil {
@@ -219,7 +229,6 @@ func (c *Client) sendParts(ctx context.Context, parts []part) error {
 			p.fail(e)
 		}
 	}
-	return nil
 }
 
 type wireResult struct {
