@@ -17,7 +17,7 @@ import (
 )
 
 func (p *program) checkCommand() *cobra.Command {
-	var permissions bool
+	var permissions, tryWrite bool
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check configuration, login, objects, fields and permissions before the first run",
@@ -27,22 +27,33 @@ or failed; a line that is not ok ends with what to do. The exit status is 78 if 
 failed.
 
 --permission-set prints the least-privilege permission set for the integration user as
-metadata XML, for the configured objects and fields, without a login.`,
+metadata XML, for the configured objects and fields, without a login.
+
+--try-write answers the open rows of docs/assumptions.md, in a sandbox only: it creates
+a Lead, a Task, persons and touchpoints of its own (names and keys begin with
+callpoint-try-), tries what callpoint relies on, deletes them and prints the table with
+the answers. With --permission-set it prints the permission set for that.`,
 		Example: `  callpoint check
-  callpoint check --permission-set > callpoint.permissionset-meta.xml`,
+  callpoint check --permission-set > callpoint.permissionset-meta.xml
+  callpoint check --try-write --permission-set > callpoint_try.permissionset-meta.xml
+  callpoint check --try-write`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.config()
 			if err != nil {
 				return err
 			}
-			if permissions {
-				return p.permissionSet(c)
+			switch {
+			case permissions:
+				return p.permissionSet(c, tryWrite)
+			case tryWrite:
+				return p.tryWrite(cmd.Context(), c)
 			}
 			return p.check(cmd.Context(), c)
 		},
 	}
 	c.Flags().BoolVar(&permissions, "permission-set", false, "print the permission set that callpoint needs, as metadata XML")
+	c.Flags().BoolVar(&tryWrite, "try-write", false, "in a sandbox, try the open assumptions with records of its own and delete them")
 	return c
 }
 

@@ -328,3 +328,28 @@ func TestPermissionSet(t *testing.T) {
 		}
 	}
 }
+
+// TestPermissionSetSuffices deploys the printed permission set, and runs check with
+// nothing but its rights.
+func TestPermissionSetSuffices(t *testing.T) {
+	t.Parallel()
+	for name, env := range map[string][]string{"default": nil, "reason on the Task": {"CALLPOINT_REASON_FIELD=Task.Why__c"}, "journeys": {"CALLPOINT_TOUCHPOINTS=journey"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, append(env, "CALLPOINT_BEFORE_COLLECTION=write")...)
+			b.org.Schema("Task").AddField(orgsim.Field{Name: "Why__c", Type: "string", Length: 40})
+			b.own()
+			set, _, code := b.run("check", "--permission-set")
+			if err := b.org.DeployPermissionSet([]byte(set)); err != nil || code != exitDone {
+				t.Fatalf("exit %d, %v", code, err)
+			}
+			out, _, code := b.run("check")
+			if code != exitDone || strings.Contains(out, "warning") {
+				t.Errorf("exit %d\n%s", code, out)
+			}
+			if s := b.syncOnce(); s.TouchpointsWritten != 1 || s.Parked != 0 {
+				t.Errorf("a cycle with these rights: %+v", s)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type orgOptions struct {
 	hide, readOnly, noObject            []string
 	sandbox, equalMaster, keysFreedLate bool
 	noConvertedLeads, refuseGzip        bool
-	packageVersion                      string
+	packageVersion, permissionSet       string
 }
 
 func (p *program) orgCommand() *cobra.Command {
@@ -36,7 +37,9 @@ the SALESFORCE_* variables with which callpoint logs in to it. Create and inspec
 records under /sim/, a test API that real Salesforce does not have.
 
 --hide, --read-only and --no-object take permissions away from the integration user,
-to try what callpoint check finds.`,
+to try what callpoint check finds. --permission-set deploys a permission set as
+Salesforce would: it refuses required and master-detail fields, and permissions
+without those that they depend on.`,
 		Example: `  callpoint org --listen 127.0.0.1:8426
   curl -s -X POST 127.0.0.1:8426/sim/insert/Task -d '{"Subject":"Call","Type":"Call","TaskSubtype":"Call","CallType":"Inbound"}'
   curl -s 127.0.0.1:8426/sim/records/bizible2__Bizible_Touchpoint__c
@@ -54,6 +57,7 @@ to try what callpoint check finds.`,
 	f.StringArrayVar(&o.hide, "hide", nil, "take read access to `OBJECT.FIELD`; may be repeated")
 	f.StringArrayVar(&o.readOnly, "read-only", nil, "take edit access to `OBJECT` or OBJECT.FIELD; may be repeated")
 	f.StringArrayVar(&o.noObject, "no-object", nil, "take all access to `OBJECT`; may be repeated")
+	f.StringVar(&o.permissionSet, "permission-set", "", "give the integration user the rights of the permission set in `FILE`, and no others")
 	f.BoolVar(&o.sandbox, "sandbox", false, "be a sandbox, as check --try-write needs it")
 	f.BoolVar(&o.noConvertedLeads, "no-converted-leads", false, `take the permission "View and Edit Converted Leads"`)
 	f.BoolVar(&o.equalMaster, "equal-master-passes", false, "accept an update that repeats the person of a touchpoint")
@@ -84,6 +88,15 @@ func (o orgOptions) simulate() (*orgsim.Org, error) {
 		}
 		return err
 	})
+	if o.permissionSet != "" {
+		each("permission-set", []string{o.permissionSet}, func(name string) error {
+			metadata, err := os.ReadFile(name)
+			if err == nil {
+				err = org.DeployPermissionSet(metadata)
+			}
+			return err
+		})
+	}
 	each("hide", o.hide, func(name string) error {
 		object, field, ok := strings.Cut(name, ".")
 		if !ok {
@@ -98,7 +111,9 @@ func (o orgOptions) simulate() (*orgsim.Org, error) {
 		return org.LockObject(name)
 	})
 	each("no-object", o.noObject, org.HideObject)
-	org.ConvertedLeads(!o.noConvertedLeads)
+	if o.noConvertedLeads {
+		org.ConvertedLeads(false)
+	}
 	org.EqualMasterPasses(o.equalMaster)
 	org.KeysFreedLate(o.keysFreedLate)
 	org.RefuseGzip(o.refuseGzip)

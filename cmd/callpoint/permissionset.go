@@ -52,21 +52,27 @@ var rareFields = map[string]bool{"bizible2__Account__c": true, "bizible2__Form_N
 // among those that callpoint reads.
 var securedTaskFields = []string{"Type", "WhoId", "WhatId"}
 
-// attributionFields are what report --revenue and check read.
+// attributionFields are the fields of attribution touchpoints that report --revenue
+// and check read.
 var attributionFields = []string{"Contact", "Marketing_Channel", "Revenue_Custom_Model", "Revenue_Custom_Model_2", "Revenue_First_Touch",
-	"Revenue_Lead_Conversion", "Revenue_U_Shaped", "Revenue_W_Shaped", "Touchpoint_Date", "Touchpoint_Type"}
+	"Revenue_Lead_Conversion", "Revenue_U_Shaped", "Revenue_W_Shaped", "Touchpoint_Date", "Touchpoint_Type", "UniqueId"}
 
 const permissionComment = ` AllowViewEditConvertedLeads needs a full Salesforce licence: take it out for a user with an integration licence.%s `
 
-// permissionSet prints the rights that callpoint needs and no more. It lists no required field and no master-detail
+// permissionSet prints the rights that callpoint needs and no more, or those that
+// check --try-write needs. It lists no required field and no master-detail
 // field, which a deployment refuses, and no object whose access follows from
 // another's: Task, OpportunityContactRole.
-func (p *program) permissionSet(c Config) error {
+func (p *program) permissionSet(c Config, tryWrite bool) error {
 	r, err := c.rules()
 	if err != nil {
 		return misconfigured(fmt.Errorf("configuration:\n%w", err))
 	}
-	out, err := xml.MarshalIndent(basicSet(c, r.settings), "", "    ")
+	set := basicSet(c, r.settings)
+	if tryWrite {
+		set.tryWrite()
+	}
+	out, err := xml.MarshalIndent(set, "", "    ")
 	if err != nil {
 		return failed(err)
 	}
@@ -130,4 +136,23 @@ func basicSet(c Config, settings *mapping.Settings) permissionSetXML {
 	slices.SortFunc(set.Fields, func(a, b fieldPermission) int { return strings.Compare(a.Field, b.Field) })
 	set.Fields = slices.CompactFunc(set.Fields, func(a, b fieldPermission) bool { return a.Field == b.Field })
 	return set
+}
+
+// tryWrite adds the rights that check --try-write needs.
+func (set *permissionSetXML) tryWrite() {
+	set.Label = "callpoint try"
+	set.Description = "For a sandbox only: what callpoint check --try-write needs to create a Lead, a Task, persons and touchpoints, and to delete them."
+	for i := range set.Objects {
+		if o := &set.Objects[i]; o.Object == "Lead" {
+			o.Create, o.Edit, o.Delete = true, true, true
+		}
+	}
+	for i := range set.Fields {
+		if f := &set.Fields[i]; f.Field == "Task.WhoId" {
+			f.Editable = true
+		}
+	}
+	if edit := (userPermission{true, "EditTask"}); !slices.Contains(set.User, edit) {
+		set.User = append(set.User, edit)
+	}
 }

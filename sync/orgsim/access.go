@@ -37,6 +37,10 @@ func (o *Org) addAccess() {
 func (o *Org) ConvertedLeads(granted bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.setConvertedLeads(granted)
+}
+
+func (o *Org) setConvertedLeads(granted bool) {
 	t := o.tables["userpermissionaccess"]
 	rec := maps.Clone(t.order[0].fields)
 	rec[convertedLeads] = granted

@@ -20,6 +20,7 @@ import (
 //	GET    /sim/records/{object}[/{id}]
 //	GET    /sim/stats        POST /sim/stats/reset
 //	POST   /sim/fault        a line for ParseFault; DELETE clears the script
+//	POST   /sim/permission-set   metadata XML: the rights of the API user from now on
 //	POST   /sim/expire       ends every session; ?locators=true also every query cursor
 func (o *Org) admin(c *call) answer {
 	path := strings.Split(strings.Trim(strings.TrimPrefix(c.path, "/sim/"), "/"), "/")
@@ -33,6 +34,10 @@ func (o *Org) admin(c *call) answer {
 	switch what := c.method + " " + path[0]; what {
 	case "POST insert", "POST update":
 		return o.adminWrite(c, path, late)
+	case "POST permission-set":
+		if err := o.DeployPermissionSet(c.body); err != nil {
+			return adminError(http.StatusBadRequest, err.Error())
+		}
 	case "POST undelete":
 		if err := o.Undelete(path[1], path[2]); err != nil {
 			return adminError(http.StatusBadRequest, err.Error())

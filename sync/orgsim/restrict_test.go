@@ -104,3 +104,61 @@ func TestCallLogSlots(t *testing.T) {
 		t.Errorf("got %v", got.Records)
 	}
 }
+
+func TestPermissionSets(t *testing.T) {
+	w := newWorld(t, orgsim.Config{})
+	lead := w.insert("Lead", m{"LastName": "Byron", "Company": "A"})
+	object := func(name, rights string) string {
+		s := "<objectPermissions>"
+		for _, r := range []struct{ letter, name string }{{"C", "allowCreate"}, {"D", "allowDelete"}, {"E", "allowEdit"}, {"R", "allowRead"}, {"+", "viewAllRecords"}} {
+			if strings.Contains(rights, r.letter) {
+				s += "<" + r.name + ">true</" + r.name + ">"
+			}
+		}
+		return s + "<object>" + name + "</object></objectPermissions>"
+	}
+	field := func(name, editable string) string {
+		return "<fieldPermissions><editable>" + editable + "</editable><field>" + name + "</field><readable>true</readable></fieldPermissions>"
+	}
+	deploy := func(parts ...string) error {
+		return w.org.DeployPermissionSet([]byte(`<?xml version="1.0"?><PermissionSet xmlns="http://soap.sforce.com/2006/04/metadata"><label>x</label>` + strings.Join(parts, "") + "</PermissionSet>"))
+	}
+	for want, parts := range map[string][]string{
+		"You cannot deploy to a required field: " + touchpoint + "." + personField:                   {field(touchpoint+"."+personField, "true")},
+		"You cannot deploy to a required field: Lead.Company":                                        {field("Lead.Company", "true")},
+		"You cannot deploy to a required field: " + touchpoint + ".Name":                             {field(touchpoint+".Name", "true")},
+		"no CustomField named Lead.Nothing found":                                                    {field("Lead.Nothing", "true")},
+		"no CustomObject named Nothing found":                                                        {object("Nothing", "R")},
+		"Object permissions cannot be set for OpportunityContactRole":                                {object("OpportunityContactRole", "R")},
+		"Permission Read " + touchpoint + " depends on permission(s): Read " + orgsim.Person:         {object(touchpoint, "R")},
+		"Permission Read All " + touchpoint + " depends on permission(s): Read All " + orgsim.Person: {object(touchpoint, "R+"), object(orgsim.Person, "R")},
+		"Permission Delete Lead depends on permission(s): Edit Lead":                                 {object("Lead", "RD")},
+		"Permission Read Contact depends on permission(s): Read Account":                             {object("Contact", "R")},
+		"Field " + orgsim.Attribution + ".bizible2__Revenue_U_Shaped__c is not editable":             {field(orgsim.Attribution+".bizible2__Revenue_U_Shaped__c", "true")},
+		"Unknown user permission: Fly":                                                               {"<userPermissions><enabled>true</enabled><name>Fly</name></userPermissions>"},
+		"Field Task.CallDurationInSeconds has no field-level security":                               {field("Task.CallDurationInSeconds", "false")},
+	} {
+		if err := deploy(parts...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if a := w.send("GET", data+"/sobjects/Lead/"+lead, ""); a.status != 200 {
+		t.Errorf("a refused set changed the rights: %d", a.status)
+	}
+	if err := deploy(object(orgsim.Person, "RC"), object(touchpoint, "RCE"), field("Task.bizible2__BizibleId__c", "false"), field(touchpoint+".bizible2__Medium__c", "true")); err != nil {
+		t.Fatal(err)
+	}
+	d := w.described(touchpoint)
+	if d.field("bizible2__Browser__c") != nil || !d.field("bizible2__Medium__c").Updateable || !d.field(personField).Createable {
+		t.Error("the touchpoint's fields are not those of the set")
+	}
+	if w.described("Task").field("bizible2__BizibleId__c").Updateable || w.described("Task").field("WhoId") != nil {
+		t.Error("the Task's fields are not those of the set")
+	}
+	if a := w.send("GET", data+"/sobjects/Lead/"+lead, ""); a.status != 404 {
+		t.Errorf("Leads are visible: %d", a.status)
+	}
+	if a := w.send("POST", "/sim/permission-set", "nonsense"); a.status != 400 {
+		t.Errorf("nonsense was deployed: %d", a.status)
+	}
+}

@@ -7,7 +7,7 @@
 // [Classify] sorts and [Cure] explains. All methods may be used by many
 // goroutines, and all obey their context.
 //
-// Nothing here is harmed by being sent twice: there is no plain create.
+// Nothing here is harmed by being sent twice, except for Create.
 package salesforce
 
 import (
