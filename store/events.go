@@ -67,6 +67,8 @@ type adder struct {
 	earliest                 time.Time
 	added, forgotten, pruned int
 
+	tombstones bool // somebody was forgotten
+
 	// These are of the visitor that was looked up last; rows are sorted by visitor.
 	visitor   string
 	isGone    bool      // forgotten
@@ -117,9 +119,15 @@ func (a *adder) lookUp(id []byte) error {
 		return nil
 	}
 	visitor := string(id)
-	gone, err := isForgotten(a.tx, visitor)
-	if err != nil {
-		return err
+	if !a.isVisitor {
+		a.tombstones = hasAny(a.tx, kv.Range{Bucket: bForgotten})
+	}
+	gone := false
+	if a.tombstones {
+		var err error
+		if gone, err = isForgotten(a.tx, visitor); err != nil {
+			return err
+		}
 	}
 	var oldest time.Time
 	if before := a.tx.Get(bPrunedBefore, id); len(before) == 8 {

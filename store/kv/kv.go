@@ -93,6 +93,9 @@ func after(prefix []byte) []byte {
 // First returns the first key of a range and its value; nil if the range is empty.
 func First(tx Tx, r Range) (key, value []byte) {
 	r.Limit = 1
+	if direct, ok := tx.(interface{ First(Range) (key, value []byte) }); ok {
+		return direct.First(r) // without an iterator
+	}
 	for k, v := range tx.Scan(r) {
 		return k, v
 	}

@@ -15,13 +15,16 @@ import (
 type tx struct {
 	*bolt.Tx
 	names   []string
-	touched map[string]struct{} // bucket, then key; nil: no copy is being made
-	opened  []*bolt.Bucket      // finding one costs bbolt a search
-	fill    float64             // of the pages that are split; 0: bbolt's default
+	touched map[string]struct{}      // bucket, then key; nil: no copy is being made
+	opened  [maxBuckets]*bolt.Bucket // finding one costs bbolt a search
+	fill    float64                  // of the pages that are split; 0: bbolt's default
 }
 
+// maxBuckets is how many buckets a DB can have.
+const maxBuckets = 32
+
 func (db *DB) newTx(b *bolt.Tx) *tx {
-	return &tx{Tx: b, names: db.o.Buckets, opened: make([]*bolt.Bucket, len(db.o.Buckets))}
+	return &tx{Tx: b, names: db.o.Buckets}
 }
 
 // at returns a bucket; nil if the file lacks it.
@@ -97,6 +100,18 @@ func (t *tx) Scan(r kv.Range) iter.Seq2[[]byte, []byte] {
 			}
 		}
 	}
+}
+
+// First returns the first row of a range that has no limit of its own.
+func (t *tx) First(r kv.Range) (k, v []byte) {
+	bucket := t.at(r.Bucket)
+	if bucket == nil {
+		return nil, nil
+	}
+	if k, v = begin(bucket.Cursor(), r); k == nil || !within(r, k) {
+		return nil, nil
+	}
+	return k, v
 }
 
 // begin returns where a scan begins.
