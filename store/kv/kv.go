@@ -1,7 +1,8 @@
 // Package kv is the seam between the store's records and the engine that keeps them:
 // one ordered key-value transaction, with a few buckets of keys each.
 //
-// boltkv keeps a DB in a bbolt file. kvtest holds every engine to what is written here.
+// boltkv keeps a DB in a bbolt file, pgkv in PostgreSQL. kvtest holds every engine to what
+// is written here.
 package kv
 
 import (
@@ -111,6 +112,10 @@ var (
 	ErrBusy = errors.New("store is busy: too many writes are queued")
 	// ErrFull refuses a write for lack of space.
 	ErrFull = errors.New("store is full")
+	// ErrAway: the database cannot be reached, or does not take writes, for now.
+	ErrAway = errors.New("the database is away")
+	// ErrNotLeader refuses a write because another instance leads, or none does.
+	ErrNotLeader = errors.New("this instance does not lead")
 )
 
 // A Load describes what a write ingests.

@@ -21,7 +21,7 @@ type tx struct {
 }
 
 // maxBuckets is how many buckets a DB can have.
-const maxBuckets = 32
+const maxBuckets = 64
 
 func (db *DB) newTx(b *bolt.Tx) *tx {
 	return &tx{Tx: b, names: db.o.Buckets}
