@@ -14,6 +14,7 @@ func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
 		due = nil
 		r := upTo(bDue, now)
 		r.Limit = limit
+		hintRows(tx, r, func(k []byte) []kv.Range { return touchpointKeys(k[8:], true) })
 		for k := range tx.Scan(r) {
 			t, ok, err := readTouchpoint(tx, k[8:])
 			if err != nil {
@@ -64,6 +65,7 @@ func (s *Store) MakeParkedDue(ctx context.Context, now time.Time, keys map[strin
 	}
 	err = s.update(ctx, func(tx kv.Tx) error {
 		n = 0
+		hintTouchpoints(tx, release)
 		for _, k := range release {
 			old, ok, err := loadTouchpoint(tx, k)
 			if err != nil {
@@ -91,6 +93,13 @@ func (s *Store) MakeParkedDue(ctx context.Context, now time.Time, keys map[strin
 func (s *Store) Begin(ctx context.Context, sent []Touchpoint) (changed []string, err error) {
 	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = nil
+		if kv.Remote(tx) {
+			var keys [][]byte
+			for _, t := range sent {
+				keys = append(keys, []byte(t.Key))
+			}
+			hintTouchpoints(tx, keys)
+		}
 		for _, t := range sent {
 			key := []byte(t.Key)
 			now, ok, err := loadTouchpoint(tx, key)
@@ -129,6 +138,13 @@ type Outcome struct {
 // flight stays pending, and so does a deletion that was wanted meanwhile.
 func (s *Store) Finish(ctx context.Context, now time.Time, all []Outcome) error {
 	return s.update(ctx, func(tx kv.Tx) error {
+		if kv.Remote(tx) {
+			var keys [][]byte
+			for _, o := range all {
+				keys = append(keys, []byte(o.Key))
+			}
+			hintTouchpoints(tx, keys)
+		}
 		for _, o := range all {
 			if err := finish(tx, now, o); err != nil {
 				return err
@@ -209,6 +225,7 @@ func count(tx kv.Tx, b kv.Bucket) (n int) {
 func (s *Store) ParkedTouchpoints() (all []Touchpoint, err error) {
 	err = s.view(func(tx kv.Tx) error {
 		all = nil
+		hintRows(tx, kv.Range{Bucket: bParked}, func(k []byte) []kv.Range { return touchpointKeys(k, true) })
 		for k := range tx.Scan(kv.Range{Bucket: bParked}) {
 			t, ok, err := readTouchpoint(tx, k)
 			if err != nil {

@@ -30,6 +30,7 @@ type Call struct {
 func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (changed int, err error) {
 	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = 0
+		hintTasks(tx, page)
 		for i := range page {
 			ok, err := applyTask(tx, &page[i])
 			if err != nil {
@@ -106,6 +107,7 @@ func applyTask(tx kv.Tx, read *Call) (bool, error) {
 // Call reads one call, and its touchpoint if it has one.
 func (s *Store) Call(taskID string) (c Call, t *Touchpoint, err error) {
 	err = s.view(func(tx kv.Tx) error {
+		tx.Hint(append(touchpointKeys([]byte(CallKey(taskID)), true), kv.Key(bCalls, []byte(taskID)))...)
 		var ok bool
 		var err error
 		if c, ok, err = loadCall(tx, []byte(taskID)); err != nil {
@@ -158,6 +160,9 @@ func callsBefore(tx kv.Tx, to []byte, since time.Time) (page []callRow, next []b
 	if !since.IsZero() {
 		r.From = ceilKey(since)
 	}
+	hintRows(tx, r, func(k []byte) []kv.Range {
+		return append(touchpointKeys([]byte(CallKey(string(k[8:]))), true), kv.Key(bCalls, k[8:]))
+	})
 	for k := range tx.Scan(r) {
 		var row callRow
 		var ok bool

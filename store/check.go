@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"strings"
+	"time"
 
 	"callpoint/store/kv"
 )
@@ -25,7 +27,11 @@ func (s *Store) Check() (problems []string, err error) {
 		}
 	}
 	var c checker
-	err = s.view(func(tx kv.Tx) error {
+	view := s.view
+	if s.shared != nil {
+		view = func(fn func(kv.Tx) error) error { return s.shared.ViewLong(context.Background(), time.Hour, fn) }
+	}
+	err = view(func(tx kv.Tx) error {
 		c = checker{tx: tx}
 		c.envelopes()
 		c.calls()
@@ -35,7 +41,10 @@ func (s *Store) Check() (problems []string, err error) {
 		c.dirty()
 		return nil
 	})
-	return c.problems, err
+	if err != nil {
+		return nil, err // what could not be read seemed to be missing
+	}
+	return c.problems, nil
 }
 
 type checker struct {
@@ -51,10 +60,50 @@ func (c *checker) add(format string, args ...any) {
 
 // each calls fn for every row of a bucket. fn returns no error, because a check goes on.
 func (c *checker) each(b kv.Bucket, fn func(k, v []byte)) {
-	for k, v := range c.tx.Scan(kv.Range{Bucket: b}) {
-		fn(k, v)
+	if !kv.Remote(c.tx) {
+		for k, v := range c.tx.Scan(kv.Range{Bucket: b}) {
+			fn(k, v)
+		}
+		return
 	}
+	type row struct{ k, v []byte }
+	var page []row
+	flush := func() {
+		// fn runs first with a transaction that records what it reads, then for good.
+		tx, problems, r := c.tx, c.problems, &recorder{}
+		c.tx = r
+		for _, x := range page {
+			fn(x.k, x.v)
+		}
+		c.tx, c.problems = tx, problems
+		tx.Hint(r.read...)
+		for _, x := range page {
+			fn(x.k, x.v)
+		}
+		page = page[:0]
+	}
+	for k, v := range c.tx.Scan(kv.Range{Bucket: b}) {
+		if page = append(page, row{k, v}); len(page) == checkPage {
+			flush()
+		}
+	}
+	flush()
 }
+
+// checkPage is how many rows are checked together where reading takes a round trip.
+const checkPage = 1000
+
+// A recorder is an empty transaction that records which keys are read.
+type recorder struct{ read []kv.Range }
+
+func (r *recorder) Get(b kv.Bucket, key []byte) []byte {
+	r.read = append(r.read, kv.Key(b, bytes.Clone(key)))
+	return nil
+}
+func (r *recorder) Put(kv.Bucket, []byte, []byte) error     { return nil }
+func (r *recorder) Delete(kv.Bucket, []byte) error          { return nil }
+func (r *recorder) Scan(kv.Range) iter.Seq2[[]byte, []byte] { return func(func(k, v []byte) bool) {} }
+func (r *recorder) Hint(...kv.Range)                        {}
 
 func (c *checker) envelopes() {
 	for b, name := range buckets {

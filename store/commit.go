@@ -24,6 +24,7 @@ type Resolved struct {
 // touchpoints follow from CommitPeople.
 func (s *Store) Commit(ctx context.Context, now time.Time, all []Resolved) error {
 	return s.update(ctx, func(tx kv.Tx) error {
+		hintCommit(tx, all)
 		for i := range all {
 			if err := commitJourney(tx, now, &all[i]); err != nil {
 				return err

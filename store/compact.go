@@ -11,7 +11,7 @@ import (
 )
 
 // ErrElsewhere is the error of maintenance that the engine of the store leaves to others.
-var ErrElsewhere = errors.New("the database does this itself")
+var ErrElsewhere = errors.New("PostgreSQL does this itself")
 
 // A file is an engine that keeps the store in one file.
 type file interface {
@@ -25,6 +25,9 @@ type file interface {
 // continues with that one. Writes go on meanwhile; they wait only for the last few rows, the
 // fsync and the rename. It returns the file's size before and after.
 func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
+	if _, ok := s.db.(file); !ok {
+		return 0, 0, fmt.Errorf("compact %s: %w", s.Path(), ErrElsewhere)
+	}
 	s.tidy.Lock()
 	defer s.tidy.Unlock()
 	before, after, _, err = s.compact(ctx)
@@ -38,8 +41,8 @@ func (s *Store) compact(ctx context.Context) (before, after int64, strays int, e
 		return 0, 0, strays, err
 	}
 	f, ok := s.db.(file)
-	if !ok {
-		return 0, 0, strays, fmt.Errorf("compact %s: %w", s.Path(), ErrElsewhere)
+	if !ok { // the bytes of a deleted row are the database's to overwrite
+		return 0, 0, strays, s.erasureDone(ctx, erasedAt)
 	}
 	if before, after, err = f.Compact(ctx); err != nil {
 		return before, before, strays, err
@@ -64,7 +67,7 @@ func (s *Store) CompactionPays() (bool, error) {
 func (s *Store) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 	f, ok := s.db.(file)
 	if !ok {
-		return 0, fmt.Errorf("back up %s: %w", s.Path(), ErrElsewhere)
+		return 0, fmt.Errorf("back up %s: %w; use pg_dump, or the snapshots of the provider", s.Path(), ErrElsewhere)
 	}
 	return f.Backup(ctx, w)
 }

@@ -17,6 +17,7 @@ import (
 	"callpoint/mapping"
 	"callpoint/store/kv"
 	"callpoint/store/kv/boltkv"
+	"callpoint/store/kv/pgkv/pgtest"
 
 	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
@@ -28,7 +29,14 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("STORE_LOOK_AT"); path != "" {
 		os.Exit(lookAt(path))
 	}
-	goleak.VerifyTestMain(m) // no goroutine of any test is left when all have ended
+	code := m.Run()
+	pgtest.StopShared()
+	// No goroutine of any test is left when all have ended.
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Println(err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // What lookAt finds, as an exit code; a process that died has another.

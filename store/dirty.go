@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"callpoint/mapping"
@@ -15,14 +16,22 @@ import (
 // NextDirty returns up to limit dirty journeys, the oldest mark first. Before, in a
 // transaction of its own, it marks the journeys whose wake is due by now.
 func (s *Store) NextDirty(ctx context.Context, now time.Time, limit int) ([]Journey, error) {
+	if err := s.drain(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.wake(ctx, now); err != nil {
 		return nil, err
 	}
 	var all []Journey
 	err := s.view(func(tx kv.Tx) error {
 		all = nil
+		var keys []string
 		for _, journey := range tx.Scan(kv.Range{Bucket: bGenerations, Limit: limit}) {
-			j, err := readJourney(tx, string(journey))
+			keys = append(keys, string(journey))
+		}
+		hintJourneys(tx, keys)
+		for _, journey := range keys {
+			j, err := readJourney(tx, journey)
 			if err != nil {
 				return err
 			}
@@ -49,6 +58,13 @@ func (s *Store) wake(ctx context.Context, now time.Time) error {
 		for k := range tx.Scan(upTo(bWake, now)) {
 			keys = append(keys, bytes.Clone(k))
 		}
+		hintMarks(tx, func(yield func(string) bool) {
+			for _, k := range keys {
+				if !yield(string(k[8:])) {
+					return
+				}
+			}
+		})
 		for _, k := range keys {
 			if err := errors.Join(tx.Delete(bWake, k), markDirty(tx, string(k[8:]))); err != nil {
 				return err
@@ -66,14 +82,19 @@ const markPage = 1000
 func (s *Store) MarkAll(ctx context.Context, fingerprint string) (n int, err error) {
 	update := func(fn func(kv.Tx) error) error { return s.update(ctx, fn) }
 	err = eachPage(update, func(tx kv.Tx, from []byte) (marked int, next []byte, err error) {
-		for k := range tx.Scan(kv.Range{Bucket: bJourneys, From: from, Heads: true, Limit: markPage}) {
+		var ids []string
+		for k := range tx.Scan(kv.Range{Bucket: bJourneys, From: from, Heads: true, Limit: markPage, Keys: true}) {
 			id, _ := afterSep(k)
-			if err := markDirty(tx, string(id)); err != nil {
-				return 0, nil, err
-			}
-			marked++
+			ids = append(ids, string(id))
 			next = pastID(id)
 		}
+		hintMarks(tx, slices.Values(ids))
+		for _, id := range ids {
+			if err := markDirty(tx, id); err != nil {
+				return 0, nil, err
+			}
+		}
+		marked = len(ids)
 		if marked == markPage {
 			return marked, next, nil
 		}
@@ -94,6 +115,9 @@ func (s *Store) Fingerprint() (f string, err error) {
 // MarkBeforeCollection marks the journeys of calls that were left out because they were
 // before the first event, where an earlier event has arrived since.
 func (s *Store) MarkBeforeCollection(ctx context.Context) error {
+	if err := s.drain(ctx); err != nil {
+		return err
+	}
 	var until time.Time
 	if _, err := s.State("recheck", &until); err != nil || until.IsZero() {
 		return err
@@ -103,7 +127,9 @@ func (s *Store) MarkBeforeCollection(ctx context.Context) error {
 		if _, err := get(tx, bMeta, []byte("earliest"), &earliest); err != nil {
 			return err
 		}
-		for k := range tx.Scan(kv.Range{Bucket: bTimeline, From: timeKey(earliest), To: ceilKey(until)}) {
+		timeline := kv.Range{Bucket: bTimeline, From: timeKey(earliest), To: ceilKey(until)}
+		hintRows(tx, timeline, func(k []byte) []kv.Range { return []kv.Range{kv.Key(bCalls, k[8:])} })
+		for k := range tx.Scan(timeline) {
 			call, ok, err := loadCall(tx, k[8:])
 			if err != nil {
 				return err

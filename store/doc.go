@@ -1,7 +1,7 @@
 // Package store keeps what callpoint records: events, calls, touchpoints, and their indexes.
 //
 // The records live in the buckets of a kv.DB, an ordered key-value store. kv/boltkv keeps
-// it in one bbolt file. No type of an engine leaves the package.
+// it in one bbolt file, kv/pgkv in PostgreSQL. No type of an engine leaves the package.
 //
 // Methods that change one thing are one transaction; methods that walk or change many
 // records use several short ones, and their comments say so. When a method that writes
@@ -46,6 +46,7 @@
 //	people_dirty   person 00 journey          generation: the person's positions must be worked out again
 //	steps          visitor                    the sessions of a visitor who called that positions need
 //	crowds         person                     - (persons with too many BizibleIds to follow)
+//	arrivals       random                     time, visitors: of events that instances added and the leader has not seen
 //
 // Every value except that of an index is an envelope: a version byte, the CRC-32C of
 // key and payload, the payload. Version 2 is CBOR, version 1 JSON: contents, the identity
@@ -68,6 +69,18 @@
 // other writes, such as results of requests, go on into the space reserved for them.
 // Prune drops what is older than the retention, Compact gives the space back: both in
 // short transactions, while other writes go on.
+//
+// # Several instances
+//
+// A store in PostgreSQL is shared. Every instance adds events and reads. One instance leads:
+// it alone runs the other methods that write, which return kv.ErrNotLeader elsewhere. The
+// right to lead is a lease with a term; a transaction of an earlier term cannot commit.
+//
+// Whether a visitor has calls is not for Add to see there: an event and its call could
+// arrive at the same time at two instances, and neither would see the other. Add leaves an
+// arrival, and the leader, who alone stores calls, marks the journeys of arrivals dirty
+// (drain). It sees an arrival after the call was stored, or the journey is read after the
+// event was stored.
 //
 // # Caveats
 //

@@ -38,6 +38,9 @@ func (s *Store) AddRows(ctx context.Context, rows []Row) (repeated int, err erro
 	for i := range rows {
 		bytes += int64(rows[i].Size())
 	}
+	if s.shared != nil {
+		return s.addShared(ctx, rows, bytes)
+	}
 	sortRows(rows)
 	var a adder
 	err = s.db.Ingest(ctx, kv.Load{Rows: len(rows), Bytes: bytes}, func(tx kv.Tx) error {

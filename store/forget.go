@@ -28,9 +28,10 @@ type Erased struct {
 // Forget erases a visitor: events, visits, the id and the session in its calls, the
 // values of its touchpoints. Records in Salesforce stay there, and are not changed
 // again. A salted hash keeps the visitor out from now on. Then, in further transactions,
-// touchpoints of other calls are searched for the visitor, and the file is compacted, so
+// touchpoints of other calls are searched for the visitor, and a file is compacted, so
 // that no byte of the visitor is left. If that fails or is interrupted, the next compaction
-// completes it.
+// completes it. In PostgreSQL the rows are gone from every query; their bytes stay in pages
+// until these are used again, and in the write-ahead log and backups.
 func (s *Store) Forget(ctx context.Context, visitor string, now time.Time) (e Erased, err error) {
 	if visitor == "" || visitor[0] == 1 {
 		return e, errors.New("no visitor")

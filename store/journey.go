@@ -1,6 +1,8 @@
 package store
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"callpoint/mapping"
@@ -27,8 +29,12 @@ type Journey struct {
 // Journey reads one journey. An unknown one is empty.
 func (s *Store) Journey(key string) (j Journey, err error) {
 	err = s.view(func(tx kv.Tx) error {
+		hintJourneys(tx, []string{key})
 		if j, err = readJourney(tx, key); err != nil {
 			return err
+		}
+		if kv.Remote(tx) {
+			hintKeys(tx, bContents, slices.Collect(maps.Keys(j.Touchpoints)))
 		}
 		for key, t := range j.Touchpoints {
 			if err := loadContent(tx, &t); err != nil {

@@ -43,6 +43,7 @@ const (
 	bPeopleDirty
 	bSteps
 	bCrowds
+	bArrivals
 )
 
 // buckets are the names of the buckets, by number.
@@ -52,7 +53,7 @@ var buckets = []string{
 	bOwned: "owned", bDue: "due", bParked: "parked", bPersons: "persons", bPruned: "pruned", bForgotten: "forgotten",
 	bReasons: "reasons", bReasonsDue: "reasons_due", bGenerations: "generations", bPrunedBefore: "pruned_before",
 	bCallers: "callers", bUnnamed: "unnamed", bConversions: "conversions", bUnasked: "unasked", bPersonless: "personless",
-	bUnplaced: "unplaced", bPeople: "people", bPeopleDirty: "people_dirty", bSteps: "steps", bCrowds: "crowds",
+	bUnplaced: "unplaced", bPeople: "people", bPeopleDirty: "people_dirty", bSteps: "steps", bCrowds: "crowds", bArrivals: "arrivals",
 }
 
 // sealed reports whether the values of a bucket are envelopes: all but those of indexes.

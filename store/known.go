@@ -10,6 +10,8 @@ import (
 // FilterStored returns those of the Task ids that are stored as calls.
 func (s *Store) FilterStored(taskIDs []string) (known []string, err error) {
 	err = s.view(func(tx kv.Tx) error {
+		known = nil
+		hintKeys(tx, bCalls, taskIDs)
 		for _, id := range taskIDs {
 			if tx.Get(bCalls, []byte(id)) != nil {
 				known = append(known, id)
@@ -52,6 +54,7 @@ func (s *Store) EachTaskID(fn func(ids []string) error) error {
 func (s *Store) ApplyCalls(ctx context.Context, read []Call) (changed int, err error) {
 	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = 0
+		hintTasks(tx, read)
 		for i := range read {
 			ok, err := applyTask(tx, &read[i])
 			if err != nil {
@@ -69,6 +72,14 @@ func (s *Store) ApplyCalls(ctx context.Context, read []Call) (changed int, err e
 // CountChanged returns how many of the Tasks ApplyCalls would change.
 func (s *Store) CountChanged(read []Call) (n int, err error) {
 	err = s.view(func(tx kv.Tx) error {
+		n = 0
+		if kv.Remote(tx) {
+			var ids []string
+			for _, c := range read {
+				ids = append(ids, c.TaskID)
+			}
+			hintKeys(tx, bCalls, ids)
+		}
 		for _, c := range read {
 			old, ok, err := loadCall(tx, []byte(c.TaskID))
 			if err != nil {
@@ -87,6 +98,7 @@ func (s *Store) CountChanged(read []Call) (n int, err error) {
 func (s *Store) MarkDeleted(ctx context.Context, taskIDs []string) (changed int, err error) {
 	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = 0
+		hintKeys(tx, bCalls, taskIDs)
 		for _, id := range taskIDs {
 			c, ok, err := loadCall(tx, []byte(id))
 			if err != nil {

@@ -14,10 +14,17 @@ import (
 // life is what happens to a store as a file: it is closed, compacted, restored from a
 // backup, or its process is killed.
 func (m *model) life(ctx context.Context) {
-	switch m.pick(4) {
-	case 0:
+	n := m.pick(4)
+	switch {
+	case n == 0:
 		m.must(m.s.Close())
 		m.open()
+		return
+	case m.beside != nil: // the server ends every connection
+		cut(m.t)
+		return
+	}
+	switch n {
 	case 1:
 		_, _, err := m.s.Compact(ctx)
 		m.must(err)
@@ -178,6 +185,9 @@ func (m *model) compare() {
 // pages, too, hold nothing of them.
 func (m *model) compareErased() {
 	m.t.Helper()
+	if m.beside != nil {
+		return
+	}
 	file, err := os.ReadFile(m.path)
 	m.must(err)
 	for v := range m.forgotten {

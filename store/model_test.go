@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv/pgkv/pgtest"
 )
 
 // A model is what the store should say, kept in maps, beside a store to which the same is
@@ -19,7 +20,7 @@ import (
 type model struct {
 	t    testing.TB
 	s    *Store
-	path string
+	path string // of the file, or the URL of the database
 	ops  []byte
 	now  time.Time
 
@@ -31,7 +32,8 @@ type model struct {
 	org       map[string]string // external id: hash of what was written there last
 	frozen    map[string]string // the same when the visitor was forgotten
 	persons   map[string]Person
-	lives     int // files that it went on with
+	beside    *Store // another instance that shares the store; nil for a file
+	lives     int    // files that it went on with
 	cursor    Cursor
 }
 
@@ -39,9 +41,9 @@ type modelCall struct{ visitor, hash string }
 
 var modelVisitors = []string{"visitor-a", "visitor-a-b", "visitor-b", "\u00fc"}
 
-func newModel(t testing.TB, ops []byte) *model {
+func newModel(t testing.TB, path string, ops []byte) *model {
 	m := &model{
-		t: t, path: filepath.Join(t.TempDir(), "callpoint.db"), ops: ops, now: goldenAt,
+		t: t, path: path, ops: ops, now: goldenAt,
 		events: map[string]mapping.Event{}, visits: map[string]mapping.Visit{}, calls: map[string]modelCall{},
 		pruned: map[string]time.Time{}, forgotten: map[string]bool{}, org: map[string]string{}, frozen: map[string]string{}, persons: map[string]Person{},
 	}
@@ -51,9 +53,28 @@ func newModel(t testing.TB, ops []byte) *model {
 
 func (m *model) open() {
 	m.t.Helper()
-	s, err := Open(m.path, Options{})
+	s, err := Open(m.path, Options{Instance: Instance{Name: m.t.Name()}})
 	m.must(err)
 	m.s = s
+	if m.beside == nil && IsURL(m.path) {
+		m.beside, err = Open(m.path, Options{Instance: Instance{Name: m.t.Name(), Daemon: true, Collector: true}})
+		m.must(err)
+		m.t.Cleanup(func() { m.must(m.beside.Close()) })
+	}
+}
+
+// cut ends every connection of a test, as a network does that breaks.
+func cut(t testing.TB) {
+	t.Helper()
+	pgtest.Shared(t).Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = left('callpoint ' || $1, 63)", t.Name())
+}
+
+// collector returns the instance that adds the next rows: on a shared store one of two.
+func (m *model) collector() *Store {
+	if m.beside != nil && m.pick(2) == 0 {
+		return m.beside
+	}
+	return m.s
 }
 
 func (m *model) must(err error) {
@@ -132,7 +153,7 @@ func (m *model) addEvents(ctx context.Context) {
 		}
 		m.events[key] = e
 	}
-	repeated, err := m.s.Add(ctx, events, nil)
+	repeated, err := m.collector().Add(ctx, events, nil)
 	m.must(err)
 	if repeated != want {
 		m.t.Fatalf("Add left out %d of %d events, want %d", repeated, len(events), want)
@@ -149,7 +170,7 @@ func (m *model) addVisit(ctx context.Context) {
 	if takes {
 		m.visits[key] = v
 	}
-	repeated, err := m.s.Add(ctx, nil, []mapping.Visit{v})
+	repeated, err := m.collector().Add(ctx, nil, []mapping.Visit{v})
 	m.must(err)
 	if (repeated == 0) != takes {
 		m.t.Fatalf("Add of visit %+v over %+v: left out %d, should be taken %v", v, old, repeated, takes)
@@ -323,9 +344,22 @@ func TestModel(t *testing.T) {
 			for i := range ops {
 				ops[i] = byte(r.Uint32())
 			}
-			newModel(t, ops).run()
+			for name, path := range engines(t) {
+				t.Run(name, func(t *testing.T) { newModel(t, path, ops).run() })
+			}
 		})
 	}
+}
+
+// engines returns an empty store of each engine.
+func engines(t testing.TB) map[string]string {
+	t.Helper()
+	all := map[string]string{"bbolt": filepath.Join(t.TempDir(), "callpoint.db")}
+	if pgtest.Find() != "" {
+		s := pgtest.Shared(t)
+		all["postgres"] = s.URL(s.Schema(t))
+	}
+	return all
 }
 
 // FuzzModel looks for an order of operations that TestModel does not come upon.
@@ -335,6 +369,6 @@ func FuzzModel(f *testing.F) {
 		if len(ops) > 400 {
 			ops = ops[:400]
 		}
-		newModel(t, ops).run()
+		newModel(t, filepath.Join(t.TempDir(), "callpoint.db"), ops).run()
 	})
 }

@@ -121,6 +121,13 @@ type Named struct {
 func (s *Store) NameCalls(ctx context.Context, all []Named) (named int, err error) {
 	err = s.update(ctx, func(tx kv.Tx) error {
 		named = 0
+		if kv.Remote(tx) {
+			var ids []string
+			for _, n := range all {
+				ids = append(ids, n.TaskID)
+			}
+			hintKeys(tx, bCalls, ids)
+		}
 		for _, n := range all {
 			c, ok, err := loadCall(tx, []byte(n.TaskID))
 			if err != nil {
@@ -178,6 +185,8 @@ func (s *Store) Unasked(limit int) (leads []string, err error) {
 // IsUnasked returns those of the Leads and Contacts that Unasked would return.
 func (s *Store) IsUnasked(whos []string) (leads []string, err error) {
 	err = s.view(func(tx kv.Tx) error {
+		leads = nil
+		hintKeys(tx, bUnasked, whos)
 		for _, who := range whos {
 			if tx.Get(bUnasked, []byte(who)) != nil {
 				leads = append(leads, who)
@@ -256,6 +265,10 @@ func contactOf(tx kv.Tx, who string) (string, error) {
 // Callers visits the calls that count for a Lead or Contact.
 func (s *Store) Callers(person string, fn func(Call) error) error {
 	return s.view(func(tx kv.Tx) error {
+		hintRows(tx, under(bCallers, person), func(k []byte) []kv.Range {
+			_, id := afterSep(k)
+			return []kv.Range{kv.Key(bCalls, id)}
+		})
 		for k := range tx.Scan(under(bCallers, person)) {
 			_, id := afterSep(k)
 			c, ok, err := loadCall(tx, id)

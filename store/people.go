@@ -265,16 +265,11 @@ func (s *Store) NextPeople(limit int) (all []PersonJourney, err error) {
 	err = s.view(func(tx kv.Tx) error {
 		all = nil
 		var persons []string
-		var rows []kv.Range
 		for k := range tx.Scan(kv.Range{Bucket: bPeopleDirty, Heads: true, Limit: limit, Keys: true}) {
 			id, _ := afterSep(k)
-			person := string(id)
-			persons = append(persons, person)
-			if rows = append(rows, under(bPeopleDirty, person)); person != "" {
-				rows = append(rows, under(bPeople, person), kv.Key(bCrowds, id))
-			}
+			persons = append(persons, string(id))
 		}
-		tx.Hint(rows...)
+		hintPeople(tx, persons, limit)
 		for _, person := range persons {
 			p, err := readPerson(tx, person, limit)
 			if err != nil {
@@ -401,6 +396,7 @@ type Placed struct {
 func (s *Store) CommitPeople(ctx context.Context, now time.Time, all []Placed) (unchanged int, err error) {
 	err = s.update(ctx, func(tx kv.Tx) error {
 		unchanged = 0
+		hintPlaced(tx, all)
 		for i := range all {
 			n, err := commitPerson(tx, now, &all[i])
 			if err != nil {

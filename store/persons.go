@@ -20,6 +20,7 @@ type Person struct {
 func (s *Store) Persons(whos []string) (known map[string]Person, err error) {
 	known = map[string]Person{}
 	err = s.view(func(tx kv.Tx) error {
+		hintKeys(tx, bPersons, whos)
 		for _, who := range whos {
 			var p Person
 			ok, err := get(tx, bPersons, []byte(who), &p)
@@ -127,6 +128,7 @@ func (s *Store) Personless(now time.Time, limit int) (all []Touchpoint, err erro
 		all = nil
 		r := upTo(bPersonless, now)
 		r.Limit = limit
+		hintRows(tx, r, func(k []byte) []kv.Range { return touchpointKeys(k[8:], false) })
 		for k := range tx.Scan(r) {
 			t, ok, err := loadTouchpoint(tx, k[8:])
 			if err != nil {
@@ -199,7 +201,9 @@ func (s *Store) PutPlaces(ctx context.Context, now time.Time, all []Place) error
 func (s *Store) Unplaced(limit int) (all []Touchpoint, err error) {
 	err = s.view(func(tx kv.Tx) error {
 		all = nil
-		for k := range tx.Scan(kv.Range{Bucket: bUnplaced, Limit: limit}) {
+		r := kv.Range{Bucket: bUnplaced, Limit: limit}
+		hintRows(tx, r, func(k []byte) []kv.Range { return touchpointKeys(k, false) })
+		for k := range tx.Scan(r) {
 			t, ok, err := loadTouchpoint(tx, k)
 			if err != nil {
 				return err

@@ -64,6 +64,9 @@ const (
 // no session is cut in two, and sets the summary. It runs within a transaction and must
 // not call the store.
 func (s *Store) Prune(ctx context.Context, before time.Time, cut func(*mapping.Journey, time.Time)) (sum Pruned, err error) {
+	if err := s.drain(ctx); err != nil {
+		return sum, err
+	}
 	for _, search := range []func(tx kv.Tx, from []byte, before time.Time) (found []string, next []byte, err error){oldEvents, oldVisits} {
 		err := eachPage(s.view, func(tx kv.Tx, from []byte) ([]string, []byte, error) {
 			return search(tx, from, before)
@@ -126,6 +129,7 @@ func (s *Store) pruneAll(ctx context.Context, visitors []string, before time.Tim
 		var n int
 		err := s.update(ctx, func(tx kv.Tx) error {
 			did, n = Pruned{}, 0
+			hintJourneys(tx, visitors[:min(pruneVisitors, len(visitors))])
 			for _, v := range visitors[:min(pruneVisitors, len(visitors))] {
 				if err := pruneVisitor(tx, v, before, cut, &did); err != nil {
 					return err
@@ -221,7 +225,16 @@ func (s *Store) expire(ctx context.Context, before time.Time, sum *Pruned) error
 	return eachPage(update, func(tx kv.Tx, from []byte) (expired int, next []byte, err error) {
 		n := 0
 		var gone [][]byte
-		for k, v := range tx.Scan(kv.Range{Bucket: bPrunedBefore, From: from, Limit: prunePage}) {
+		bounds := kv.Range{Bucket: bPrunedBefore, From: from, Limit: prunePage}
+		hintRows(tx, bounds, func(k []byte) (all []kv.Range) {
+			for _, b := range []kv.Bucket{bEvents, bVisits, bJourneys, bOwned} {
+				r := under(b, string(k))
+				r.Limit = 1
+				all = append(all, r)
+			}
+			return all
+		})
+		for k, v := range tx.Scan(bounds) {
 			if n++; n == prunePage {
 				next = pastKey(k)
 			}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"callpoint/store/kv"
@@ -32,6 +34,9 @@ func (s *Store) WantReasons(ctx context.Context, now time.Time, field string, wa
 	changed := map[string]*Reason{} // nil: to be dropped
 	err := s.view(func(tx kv.Tx) error {
 		clear(changed)
+		if kv.Remote(tx) {
+			hintKeys(tx, bReasons, slices.Collect(maps.Keys(want)))
+		}
 		for id, value := range want {
 			var r Reason
 			known, err := get(tx, bReasons, []byte(id), &r)
@@ -53,6 +58,9 @@ func (s *Store) WantReasons(ctx context.Context, now time.Time, field string, wa
 		return err
 	}
 	return s.update(ctx, func(tx kv.Tx) error {
+		if kv.Remote(tx) {
+			hintKeys(tx, bReasons, slices.Collect(maps.Keys(changed)))
+		}
 		for id, r := range changed {
 			if err := putReason(tx, id, r); err != nil {
 				return err
@@ -96,6 +104,7 @@ func (s *Store) reasons(r kv.Range, limit int) (all []Reason, err error) {
 	r.Limit = limit
 	err = s.view(func(tx kv.Tx) error {
 		all = nil
+		hintRows(tx, r, func(k []byte) []kv.Range { return []kv.Range{kv.Key(bReasons, k[8:])} })
 		for k := range tx.Scan(r) {
 			var r Reason
 			if _, err := get(tx, bReasons, k[8:], &r); err != nil {
@@ -112,6 +121,13 @@ func (s *Store) reasons(r kv.Range, limit int) (all []Reason, err error) {
 // with the time of the next attempt.
 func (s *Store) FinishReasons(ctx context.Context, all []Reason) error {
 	return s.update(ctx, func(tx kv.Tx) error {
+		if kv.Remote(tx) {
+			var ids []string
+			for i := range all {
+				ids = append(ids, all[i].TaskID)
+			}
+			hintKeys(tx, bReasons, ids)
+		}
 		for i := range all {
 			if err := putReason(tx, all[i].TaskID, &all[i]); err != nil {
 				return err

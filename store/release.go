@@ -83,6 +83,13 @@ func (s *Store) eachTouchpoint(ctx context.Context, keys []string, fn func(*Touc
 	for len(keys) > 0 {
 		n := min(updateBatch, len(keys))
 		err := s.update(ctx, func(tx kv.Tx) error {
+			if kv.Remote(tx) {
+				var some [][]byte
+				for _, key := range keys[:n] {
+					some = append(some, []byte(key))
+				}
+				hintTouchpoints(tx, some)
+			}
 			for _, key := range keys[:n] {
 				old, ok, err := loadTouchpoint(tx, []byte(key))
 				if err != nil {
@@ -110,6 +117,13 @@ func (s *Store) eachTouchpoint(ctx context.Context, keys []string, fn func(*Touc
 func (s *Store) Touchpoints(keys []string) (all map[string]Touchpoint, err error) {
 	all = make(map[string]Touchpoint, len(keys))
 	err = s.view(func(tx kv.Tx) error {
+		if kv.Remote(tx) {
+			var some []kv.Range
+			for _, key := range keys {
+				some = append(some, touchpointKeys([]byte(key), true)...)
+			}
+			tx.Hint(some...)
+		}
 		for _, key := range keys {
 			t, ok, err := readTouchpoint(tx, []byte(key))
 			if err != nil {

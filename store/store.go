@@ -11,6 +11,7 @@ import (
 
 	"callpoint/store/kv"
 	"callpoint/store/kv/boltkv"
+	"callpoint/store/kv/pgkv"
 )
 
 // Options are the limits of a store; zero values mean the defaults.
@@ -26,6 +27,11 @@ type Options struct {
 	MaxSize int64
 	// FreeFloor is how many bytes of the disk stay free: below it no event is accepted. Default 0.
 	FreeFloor int64
+	// Password is that of a database, Connections the bound of its pool (default 10).
+	Password    string
+	Connections int
+	// Instance describes this process to others that share the store.
+	Instance Instance
 	// Now is the clock of the identity record; nil is time.Now.
 	Now func() time.Time
 	// OnFault is called when the mapped file cannot be read any more, with locks held that
@@ -47,12 +53,16 @@ func (o Options) withDefaults() Options {
 
 // A Store is an open store. Its methods may be called from many goroutines.
 type Store struct {
-	db   engine
-	o    Options
-	tidy sync.Mutex // held by Forget and Compact
+	db     engine
+	shared *pgkv.DB // db where several instances share the store; else nil
+	o      Options
+	tidy   sync.Mutex // held by Forget and Compact
 
 	earliest atomic.Pointer[time.Time] // a committed value of meta "earliest", which never grows
+	salt     atomic.Pointer[[]byte]    // of tombstones, once it was read
 	counts   counts
+
+	undrained bool // planted by a test: arrivals are not drained
 }
 
 // An engine is a kv.DB with what differs between engines.
@@ -65,9 +75,12 @@ type engine interface {
 // counts are of events and visits that Add left out, since the store was opened.
 type counts struct{ forgotten, pruned atomic.Uint64 }
 
-// Open opens the store at path, or creates it.
+// Open opens the store in a file, or in PostgreSQL where the name is a URL, or creates it.
 func Open(path string, o Options) (*Store, error) {
 	o = o.withDefaults()
+	if IsURL(path) {
+		return openShared(path, o)
+	}
 	bo := boltkv.Options{Buckets: buckets, Accept: identify, Verify: verifyRow, Timeout: o.Timeout,
 		Queue: o.Queue, QueueBytes: o.QueueBytes, MaxSize: o.MaxSize, FreeFloor: o.FreeFloor, OnFault: o.OnFault}
 	switch fi, err := os.Stat(path); {

@@ -14,6 +14,13 @@ const visitorPage = 100
 func (s *Store) EachVisitor(fn func(Journey) bool) error {
 	return eachPage(s.view, func(tx kv.Tx, from []byte) (page []Journey, next []byte, err error) {
 		ids, more := visitorIDs(tx, from)
+		if kv.Remote(tx) {
+			var keys []string
+			for _, id := range ids {
+				keys = append(keys, string(id))
+			}
+			hintJourneys(tx, keys)
+		}
 		for _, id := range ids {
 			j, err := readJourney(tx, string(id))
 			if err != nil {

@@ -94,13 +94,21 @@ func after(prefix []byte) []byte {
 // First returns the first key of a range and its value; nil if the range is empty.
 func First(tx Tx, r Range) (key, value []byte) {
 	r.Limit = 1
-	if direct, ok := tx.(interface{ First(Range) (key, value []byte) }); ok {
+	if direct, ok := tx.(interface {
+		First(Range) (key, value []byte)
+	}); ok {
 		return direct.First(r) // without an iterator
 	}
 	for k, v := range tx.Scan(r) {
 		return k, v
 	}
 	return nil, nil
+}
+
+// Remote reports whether hints are worth the cost of collecting them.
+func Remote(tx Tx) bool {
+	_, local := tx.(interface{ Local() })
+	return !local
 }
 
 // The conditions of an engine that callers distinguish.

@@ -78,6 +78,9 @@ func (t *tx) touch(b kv.Bucket, key []byte) (*bolt.Bucket, error) {
 
 func (t *tx) Hint(...kv.Range) {}
 
+// Local marks a transaction to which hints are of no use.
+func (t *tx) Local() {}
+
 func (t *tx) Scan(r kv.Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		bucket := t.at(r.Bucket)

@@ -33,8 +33,11 @@ type Options struct {
 	// Tables are the buckets with a table of their own, by the table's name. The tables of
 	// Add are among them: events, visits and arrivals.
 	Tables map[kv.Bucket]string
-	// Forgotten and PrunedBefore are the buckets that Add reads.
-	Forgotten, PrunedBefore kv.Bucket
+	// Events and Visits are the buckets that Add writes, Forgotten and PrunedBefore those
+	// that it reads.
+	Events, Visits, Forgotten, PrunedBefore kv.Bucket
+	// Replaces reports whether a value takes the place of a stored one with the same key.
+	Replaces func(b kv.Bucket, key, value, stored []byte) (bool, error)
 	// Password replaces that of the URL unless it is empty.
 	Password string
 	// Connections bounds the pool. Default 10.
@@ -234,7 +237,12 @@ func (db *DB) Close() error {
 
 // View runs fn in a read transaction.
 func (db *DB) View(ctx context.Context, fn func(kv.Tx) error) error {
-	return db.retry(ctx, readPatience, func(ctx context.Context) error {
+	return db.ViewLong(ctx, readPatience, fn)
+}
+
+// ViewLong is View for a transaction that may take as long as patience.
+func (db *DB) ViewLong(ctx context.Context, patience time.Duration, fn func(kv.Tx) error) error {
+	return db.retry(ctx, patience, func(ctx context.Context) error {
 		return db.transact(ctx, &tx{db: db, readOnly: true}, fn)
 	})
 }
@@ -249,6 +257,15 @@ func (db *DB) Update(ctx context.Context, fn func(kv.Tx) error) error {
 	defer db.writing.Unlock()
 	return db.retry(ctx, writePatience, func(ctx context.Context) error {
 		return db.transact(ctx, &tx{db: db, term: term}, fn)
+	})
+}
+
+// UpdateAlone runs fn in a transaction that excludes every leader's.
+func (db *DB) UpdateAlone(ctx context.Context, fn func(kv.Tx) error) error {
+	db.writing.Lock()
+	defer db.writing.Unlock()
+	return db.retry(ctx, writePatience, func(ctx context.Context) error {
+		return db.transact(ctx, &tx{db: db, unfenced: true, alone: true}, fn)
 	})
 }
 

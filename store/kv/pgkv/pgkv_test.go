@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 // testOptions are those of a DB of kvtest's buckets, and some that Add uses.
 func testOptions() Options {
 	return Options{Buckets: append(append([]string{}, kvtest.Buckets...), "events", "visits", "arrivals", "forgotten", "pruned_before"),
-		Tables: map[kv.Bucket]string{2: "events", 3: "visits", 4: "arrivals"}, Forgotten: 5, PrunedBefore: 6, Name: "test", OnWrite: true, Connections: 4}
+		Tables: map[kv.Bucket]string{2: "events", 3: "visits", 4: "arrivals"}, Events: 2, Visits: 3, Forgotten: 5, PrunedBefore: 6, Replaces: func(_ kv.Bucket, _, value, stored []byte) (bool, error) { return string(value) > string(stored), nil },
+		Name: "test", OnWrite: true, Connections: 4}
 }
 
 func openTest(t testing.TB, url string, o Options) *DB {
@@ -213,13 +214,13 @@ func TestAdd(t *testing.T) {
 	if got, err = db.Add(ctx, rows[:2], 100); err != nil || got.Added != 0 {
 		t.Errorf("a repeat: %+v, %v", got, err)
 	}
-	visit := func(rank, value string) Row {
-		return Row{Visit: true, Key: []byte("a\x00s"), Value: []byte(value), Rank: []byte(rank), Visitor: []byte("a"), At: rows[0].At}
+	visit := func(value string) Row {
+		return Row{Visit: true, Key: []byte("a\x00s"), Value: []byte(value), Visitor: []byte("a"), At: rows[0].At}
 	}
 	for _, c := range []struct {
 		rows  []Row
 		added int
-	}{{[]Row{visit("2", "second"), visit("1", "first")}, 1}, {[]Row{visit("1", "first")}, 0}, {[]Row{visit("2", "again")}, 0}, {[]Row{visit("3", "third")}, 1}} {
+	}{{[]Row{visit("2"), visit("1")}, 1}, {[]Row{visit("1")}, 0}, {[]Row{visit("2")}, 0}, {[]Row{visit("3")}, 1}} {
 		if got, err := db.Add(ctx, c.rows, 100); err != nil || got.Added != c.added {
 			t.Errorf("visits %s: %+v, %v, want %d", c.rows[0].Value, got, err, c.added)
 		}
@@ -232,7 +233,7 @@ func TestAdd(t *testing.T) {
 		for range tx.Scan(kv.Range{Bucket: 4}) {
 			arrivals++
 		}
-		if v := tx.Get(3, []byte("a\x00s")); events != 3 || string(v) != "third" || arrivals != 6 {
+		if v := tx.Get(3, []byte("a\x00s")); events != 3 || string(v) != "3" || arrivals != 7 {
 			t.Errorf("%d events, %d arrivals, visit %q", events, arrivals, v)
 		}
 	})

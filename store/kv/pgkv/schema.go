@@ -27,7 +27,7 @@ var create = []string{
 	`CREATE TABLE meta_schema (one bool PRIMARY KEY DEFAULT true CHECK (one), format text NOT NULL, version int NOT NULL, created timestamptz NOT NULL DEFAULT now())`,
 	`CREATE TABLE kv (bucket int2 NOT NULL, key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (bucket, key)) WITH (fillfactor = 80)`,
 	`CREATE TABLE events (key bytea PRIMARY KEY, value bytea NOT NULL)`,
-	`CREATE TABLE visits (key bytea PRIMARY KEY, value bytea NOT NULL, rank bytea NOT NULL DEFAULT '')`,
+	`CREATE TABLE visits (key bytea PRIMARY KEY, value bytea NOT NULL)`,
 	`CREATE TABLE arrivals (key bytea PRIMARY KEY, value bytea NOT NULL) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`,
 	`CREATE TABLE leader (one bool PRIMARY KEY DEFAULT true CHECK (one), term bigint NOT NULL, holder text NOT NULL, address text NOT NULL, rules text NOT NULL, since timestamptz NOT NULL)`,
 	`CREATE TABLE beat (one bool PRIMARY KEY DEFAULT true CHECK (one), term bigint NOT NULL, until timestamptz NOT NULL)`,

@@ -22,9 +22,11 @@ type tx struct {
 	conn     *pgx.Conn
 	readOnly bool
 	unfenced bool
+	alone    bool // it excludes the leader's transactions
 	term     int64
 	begun    bool
 	err      error // of the first query that failed
+	held     int   // rows that were read
 
 	buckets map[kv.Bucket]*cache
 }
@@ -47,6 +49,16 @@ type row struct{ key, value []byte }
 
 func (s *span) holds(key []byte) bool {
 	return bytes.Compare(key, s.from) >= 0 && (s.to == nil || bytes.Compare(key, s.to) < 0)
+}
+
+// maxHeld is how many rows a read transaction keeps before it begins anew.
+const maxHeld = 100_000
+
+// trim drops what a long read transaction has read.
+func (t *tx) trim() {
+	if t.readOnly && t.held > maxHeld {
+		t.buckets, t.held = nil, 0
+	}
 }
 
 func (t *tx) bucket(b kv.Bucket) *cache {
@@ -108,7 +120,8 @@ func (t *tx) Get(b kv.Bucket, key []byte) []byte {
 		return v
 	}
 	t.fetch([]kv.Range{kv.Key(b, key)})
-	return c.read[string(key)]
+	v, _ = c.find(key)
+	return v
 }
 
 func (t *tx) Put(b kv.Bucket, key, value []byte) error {
@@ -135,6 +148,7 @@ func (t *tx) write(b kv.Bucket, key, value []byte) error {
 
 // Hint fetches what is not known yet in one round trip.
 func (t *tx) Hint(all ...kv.Range) {
+	t.trim()
 	if t.err == nil {
 		t.fetch(all)
 	}
@@ -217,6 +231,10 @@ func (t *tx) covered(c *cache, r kv.Range) bool {
 }
 
 func (t *tx) readKeys(table string, buckets []int16, keys [][]byte) statement {
+	caches := map[kv.Bucket]*cache{}
+	for _, b := range buckets {
+		caches[kv.Bucket(b)] = t.bucket(kv.Bucket(b))
+	}
 	sql := "SELECT w.bucket, t.key, t.value FROM unnest($1::int2[], $2::bytea[]) AS w(bucket, key) JOIN " + table + " t ON t.key = w.key"
 	if table == common {
 		sql += " AND t.bucket = w.bucket"
@@ -225,7 +243,8 @@ func (t *tx) readKeys(table string, buckets []int16, keys [][]byte) statement {
 		var b int16
 		var k, v []byte
 		_, err := pgx.ForEachRow(rows, []any{&b, &k, &v}, func() error {
-			t.bucket(kv.Bucket(b)).read[string(k)] = nonNil(v)
+			t.held++
+			caches[kv.Bucket(b)].read[string(k)] = nonNil(v)
 			return nil
 		})
 		return err
@@ -268,6 +287,7 @@ func (t *tx) readRanges(table string, reverse bool, ranges []kv.Range) statement
 		var n int64
 		var k, v []byte
 		_, err := pgx.ForEachRow(rows, []any{&n, &k, &v}, func() error {
+			t.held++
 			found[n-1] = append(found[n-1], row{k, nonNil(v)})
 			return nil
 		})
@@ -310,6 +330,9 @@ func (t *tx) send(all []statement) {
 			mode += " READ ONLY"
 		}
 		b.Queue(mode)
+		if t.alone {
+			b.Queue("SELECT FROM leader FOR UPDATE")
+		}
 	}
 	for _, s := range all {
 		b.Queue(s.sql, s.args...)
@@ -319,6 +342,11 @@ func (t *tx) send(all []statement) {
 	if !t.begun {
 		if _, err := r.Exec(); err != nil {
 			t.fail(err)
+		}
+		if t.alone && t.err == nil {
+			if _, err := r.Exec(); err != nil {
+				t.fail(err)
+			}
 		}
 		t.begun = true
 	}
@@ -445,7 +473,7 @@ func (t *tx) flush() (all []statement) {
 
 // Pages of a scan that no hint announced grow from firstPage to lastPage rows.
 const (
-	firstPage = 256
+	firstPage = 1000
 	lastPage  = 8192
 )
 
@@ -525,7 +553,7 @@ func (t *tx) stored(c *cache, r kv.Range, written int) iter.Seq2[[]byte, []byte]
 		return t.heads(r, written)
 	}
 	return func(yield func(k, v []byte) bool) {
-		size := firstPage
+		size, n := firstPage, 0
 		if r.Limit > 0 {
 			size = min(r.Limit+written, lastPage)
 		}
@@ -540,7 +568,7 @@ func (t *tx) stored(c *cache, r kv.Range, written int) iter.Seq2[[]byte, []byte]
 				size = min(4*size, lastPage)
 				got := t.page(page, r.Keys)
 				s = &got
-				if !r.Keys {
+				if n += len(got.rows); !r.Keys && n <= lastPage { // a long scan is not kept
 					c.add(got)
 				}
 			}
@@ -627,10 +655,7 @@ func (t *tx) page(r kv.Range, keys bool) span {
 // database. Writes may hide a head whose id has further keys: then those are read as well.
 func (t *tx) heads(r kv.Range, written int) iter.Seq2[[]byte, []byte] {
 	if written > 0 { // read all rows: Scan keeps the first of each id
-		r.Heads = false
-		limit := r.Limit
-		r.Limit = 0
-		_ = limit
+		r.Heads, r.Limit = false, 0
 		return t.stored(t.bucket(r.Bucket), r, written)
 	}
 	return func(yield func(k, v []byte) bool) {
