@@ -17,6 +17,16 @@ var browserTokens = []struct{ token, name string }{
 	{"MSIE ", "Internet Explorer"}, {"Safari/", "Safari"}, {"AppleWebKit/", "Safari"},
 }
 
+// Device names the browser and the platform of a user agent: "Safari (603.2), Mac (10_10)".
+// What is not known is left out.
+func Device(userAgent string) string {
+	browser, platform := browserOf(userAgent), platformOf(userAgent)
+	if browser == "" || platform == "" {
+		return browser + platform
+	}
+	return browser + ", " + platform
+}
+
 // browserOf names the browser and its version: "Chrome (119.0)". What is not known is empty.
 func browserOf(userAgent string) string {
 	ua := fold(userAgent, maxUserAgent)

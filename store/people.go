@@ -282,24 +282,23 @@ func (s *Store) NextPeople(limit int) (all []PersonJourney, err error) {
 	return all, err
 }
 
-// Person reads what the positions of a person follow from, whether something changed or
-// not. Of one who is not followed the journeys of at most limit visitors are read.
-func (s *Store) Person(person string, limit int) (p PersonJourney, err error) {
+// Person reads what the positions of a person follow from, whether something changed or not,
+// and the person's BizibleIds. Of a Lead that was converted it reads the Contact. Of somebody
+// who is not followed it reads only the first of the BizibleIds.
+func (s *Store) Person(who string) (p PersonJourney, ids []string, err error) {
 	err = s.view(func(tx kv.Tx) error {
-		p = PersonJourney{PersonJourney: mapping.PersonJourney{Person: person}, Marked: map[string]uint64{}}
-		ids := visitorsOf(tx, person, mapping.MaxVisitors+1)
-		p.Followed = person != "" && len(ids) <= mapping.MaxVisitors
-		if p.Followed {
-			return p.readFacts(tx, under(bPeople, person))
+		person, err := contactOf(tx, who)
+		if err != nil {
+			return err
 		}
-		for _, id := range ids[:min(limit, len(ids))] {
-			if err := p.readFacts(tx, kv.Prefix(bPeople, factKey(person, id, ""))); err != nil {
-				return err
-			}
+		p = PersonJourney{PersonJourney: mapping.PersonJourney{Person: person}}
+		ids = visitorsOf(tx, person, mapping.MaxVisitors+1)
+		if p.Followed = person != "" && len(ids) <= mapping.MaxVisitors; p.Followed {
+			return p.readFacts(tx, under(bPeople, person))
 		}
 		return nil
 	})
-	return p, err
+	return p, ids, err
 }
 
 // readPerson reads a person with its marks: everything, or of a crowd what is marked.

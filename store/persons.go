@@ -11,6 +11,8 @@ import (
 type Person struct {
 	Who      string `json:"who"`       // the Lead's or Contact's id
 	RecordID string `json:"record_id"` // empty: the org has none yet
+	// Key is the external id of the record; empty: not known.
+	Key string `json:"key,omitempty"`
 	// Code and Message are the org's refusal of a person that was to be created.
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`

@@ -115,3 +115,37 @@ func (e *Engine) placeWeb(p *store.Placed, placed *mapping.Placed, standing map[
 		p.Delete = append(p.Delete, *f)
 	}
 }
+
+// A PersonLook is the journey of a person, with the sessions of all visitors in it.
+type PersonLook struct {
+	store.PersonJourney
+	BizibleIDs []string // of somebody who is not followed the first of them
+	Placed     mapping.Placed
+	Sessions   map[string][]mapping.Session // by visitor, as the rules have them
+}
+
+// Person reads the journey of a Lead or Contact and works out its positions as the next cycle
+// would. It writes nothing. Of somebody who is not followed it gives the ids alone.
+func (e *Engine) Person(who string) (p PersonLook, err error) {
+	if p.PersonJourney, p.BizibleIDs, err = e.cfg.Store.Person(who); err != nil || !p.Followed {
+		return p, err
+	}
+	p.Sessions = map[string][]mapping.Session{}
+	for _, id := range p.BizibleIDs {
+		j, err := e.cfg.Store.Journey(id)
+		if err != nil {
+			return p, err
+		}
+		earliest, err := e.cfg.Store.Earliest()
+		if err != nil {
+			return p, err
+		}
+		e.mu.Lock()
+		p.Sessions[id] = e.cfg.Settings.Match(e.journey(j, earliest)).Sessions
+		e.mu.Unlock()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.Placed = e.cfg.Settings.Place(p.PersonJourney.PersonJourney)
+	return p, nil
+}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"callpoint/mapping"
@@ -81,8 +83,9 @@ func (e *Engine) journey(j store.Journey, earliest time.Time) mapping.Journey {
 	return m
 }
 
-// Look reads a journey and answers for it as the next cycle would, for this visitor alone. It
-// writes nothing.
+// Look reads a journey and answers for it as the next cycle would. Its sessions have the positions
+// that they have for the person who called in them, else for the one who called first. It writes
+// nothing.
 func (e *Engine) Look(key string) (store.Journey, mapping.Resolved, error) {
 	j, err := e.cfg.Store.Journey(key)
 	if err != nil {
@@ -92,7 +95,59 @@ func (e *Engine) Look(key string) (store.Journey, mapping.Resolved, error) {
 	if err != nil {
 		return j, mapping.Resolved{}, err
 	}
+	people, err := e.callersOf(j)
+	if err != nil {
+		return j, mapping.Resolved{}, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return j, e.cfg.Settings.Resolve(e.journey(j, earliest)), nil
+	r := e.cfg.Settings.Resolve(e.journey(j, earliest))
+	for i := range people {
+		e.position(j, &r, &people[i], i == 0)
+	}
+	return j, r, nil
+}
+
+// callersOf reads the journeys of the persons who called from a visitor's browser, the first caller first.
+func (e *Engine) callersOf(j store.Journey) (people []store.PersonJourney, err error) {
+	calls := slices.Clone(j.Calls)
+	slices.SortFunc(calls, func(a, b store.Call) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.TaskID, b.TaskID)) })
+	known := map[string]bool{"": true}
+	for _, c := range calls {
+		if known[c.Person] || len(people) == mapping.MaxVisitors {
+			continue
+		}
+		known[c.Person] = true
+		p, _, err := e.cfg.Store.Person(c.Person)
+		if err != nil {
+			return nil, err
+		}
+		people = append(people, p)
+	}
+	return people, nil
+}
+
+// position gives a visitor's sessions their positions in the journey of a person, with what is
+// known of the visitor now: those that the person's calls are credited with, and of the first
+// caller all others.
+func (e *Engine) position(j store.Journey, r *mapping.Resolved, p *store.PersonJourney, first bool) {
+	if !p.Followed {
+		return
+	}
+	p.Visitors = slices.DeleteFunc(p.Visitors, func(v mapping.VisitorSteps) bool { return v.Visitor == j.Visitor })
+	p.Visitors = append(p.Visitors, mapping.VisitorSteps{Visitor: j.Visitor, Steps: r.Steps, PrunedBefore: j.PrunedBefore})
+	p.Facts = slices.DeleteFunc(p.Facts, func(f mapping.Fact) bool { return f.Visitor == j.Visitor && f.TaskID != "" && !f.Kept })
+	own := map[string]bool{"": first}
+	for i, c := range j.Calls {
+		if f := r.Facts[i]; c.Person == p.Person && f != nil && !f.Kept {
+			p.Facts = append(p.Facts, *f)
+			own[c.TaskID] = true
+		}
+	}
+	placed := e.cfg.Settings.Place(p.PersonJourney)
+	for i := range r.Sessions {
+		if x := &r.Sessions[i]; own[x.TaskID] {
+			x.Position = placed.Session(j.Visitor, x.ID).String()
+		}
+	}
 }

@@ -37,7 +37,7 @@ func Explain(v CallView) Explanation {
 		Answer: v.Detail,
 		Cure:   v.Cure,
 	}
-	e.Evidence = []Section{taskSection(v), timeSection(v), sessionSection(v), channelSection(v), touchpointSection(v), salesforceSection(v)}
+	e.Evidence = []Section{taskSection(v), timeSection(v), sessionSection(v), channelSection(v), personSection(v), touchpointSection(v), salesforceSection(v)}
 	return e
 }
 

@@ -80,6 +80,7 @@ func (s *Server) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/calls", s.calls)
 	mux.HandleFunc("GET /v1/calls/{task}", s.call)
 	mux.HandleFunc("GET /v1/visitors/{id}", s.visitor)
+	mux.HandleFunc("GET /v1/persons/{id}", s.person)
 	mux.HandleFunc("GET /v1/report", s.report)
 	mux.HandleFunc("POST /v1/report", s.report)
 }
@@ -209,6 +210,13 @@ func (s *Server) Call(task string) (CallView, error) {
 	}
 	v := ViewCall(c, t)
 	v.OnTask = viewReason(reason)
+	if c.Person != "" {
+		p, err := s.Person(c.Person)
+		if err != nil {
+			return CallView{}, err
+		}
+		v.Person = &p
+	}
 	return v, nil
 }
 

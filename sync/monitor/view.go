@@ -36,7 +36,8 @@ type CallView struct {
 	WrittenAt  *time.Time     `json:"written_at"`  // null: never
 	Cure       string         `json:"cure"`        // what to do about it; empty: nothing
 
-	OnTask *OnTask `json:"reason_on_task,omitempty"` // of one call, where CALLPOINT_REASON_FIELD names a field of Task
+	Person *PersonView `json:"person,omitempty"`         // of one call: the journey of the person that it counts for
+	OnTask *OnTask     `json:"reason_on_task,omitempty"` // of one call, where CALLPOINT_REASON_FIELD names a field of Task
 }
 
 // OnTask is what the Task in Salesforce says, or is to say, of its call.
@@ -79,6 +80,11 @@ func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 		return v
 	}
 	v.State, v.Attempts = t.State, t.Attempts
+	if v.Session != nil {
+		x := *v.Session
+		x.Position = t.Position.String()
+		v.Session = &x
+	}
 	v.Salesforce = Answer{t.RecordID, t.Code, t.Message}
 	v.NextAttempt, v.WrittenAt = known(t.NextAttempt), known(t.WrittenAt)
 	if t.Code != "" {
