@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -96,6 +97,29 @@ func (s *Server) person(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, v)
+}
+
+// Unfollowed lists persons with too many BizibleIds to follow.
+type Unfollowed struct {
+	Persons []string `json:"persons"`
+	More    bool     `json:"more"` // there are others
+}
+
+const unfollowedListed = 100
+
+// unfollowed answers GET /v1/persons?too_many_ids=true, the only list of persons there is.
+func (s *Server) unfollowed(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("too_many_ids") != "true" {
+		fail(w, &badRequest{errors.New("too_many_ids=true is the only list of persons; /v1/persons/ID shows one")})
+		return
+	}
+	persons, err := s.cfg.Store.Crowds(unfollowedListed + 1)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	n := min(len(persons), unfollowedListed)
+	reply(w, http.StatusOK, Unfollowed{append([]string{}, persons[:n]...), len(persons) > n})
 }
 
 // A stepper lists the steps of one person.

@@ -80,6 +80,7 @@ func (s *Server) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/calls", s.calls)
 	mux.HandleFunc("GET /v1/calls/{task}", s.call)
 	mux.HandleFunc("GET /v1/visitors/{id}", s.visitor)
+	mux.HandleFunc("GET /v1/persons", s.unfollowed)
 	mux.HandleFunc("GET /v1/persons/{id}", s.person)
 	mux.HandleFunc("GET /v1/report", s.report)
 	mux.HandleFunc("POST /v1/report", s.report)
