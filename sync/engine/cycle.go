@@ -48,6 +48,9 @@ func (e *Engine) steps(ctx context.Context, s *Summary) error {
 	w := e.newWriter(s)
 	err := e.readAndWrite(ctx, w)
 	w.land()
+	if w.late != nil && w.err == nil {
+		w.fail(w.late)
+	}
 	return errors.Join(err, w.err)
 }
 
@@ -56,11 +59,12 @@ func (e *Engine) readAndWrite(ctx context.Context, w *writer) error {
 	if pollErr == nil {
 		pollErr = e.sweep(ctx, w.summary)
 	}
-	// Without an org there is nothing to upsert; what is known is resolved all the same.
+	// Whatever fails of the reading, what is known is resolved, and what is due is written.
 	if err := e.resolve(ctx, w); err != nil {
 		return errors.Join(pollErr, err)
 	}
-	if pollErr != nil && classOf(pollErr) != salesforce.StopClass {
+	switch classOf(pollErr) {
+	case salesforce.StopCalls, salesforce.Canceled:
 		return pollErr
 	}
 	if e.cfg.DryRun {

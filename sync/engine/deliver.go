@@ -14,6 +14,10 @@ import (
 // recordWithin bounds how long an answer may take to be recorded after a stop.
 const recordWithin = 10 * time.Second
 
+// mostLate is how many requests of a cycle may time out before its writing ends: the others
+// would wait as long.
+const mostLate = 2
+
 // A flight is one write call under way.
 type flight struct {
 	parcels []parcel
@@ -92,7 +96,7 @@ func (w *writer) landed(ctx context.Context, f *flight, results [][]salesforce.R
 		w.join(nil)
 	}
 	for object := range f.probe {
-		if err := w.e.undecidedPause(record, object); err != nil {
+		if err := w.e.inconclusive(record, object); err != nil {
 			w.fail(err)
 		}
 	}
@@ -100,9 +104,54 @@ func (w *writer) landed(ctx context.Context, f *flight, results [][]salesforce.R
 		w.fail(r.stopped)
 	}
 	switch classOf(err) { // what else a request is refused for, its rows have
-	case salesforce.Retry, salesforce.StopCalls, salesforce.Canceled:
+	case salesforce.Retry:
+		w.countFailure(err)
+		if e, ok := errors.AsType[*salesforce.Error](err); !ok || !w.passesNot(f, e) {
+			w.fail(err)
+		}
+	case salesforce.StopCalls, salesforce.Canceled:
 		w.fail(err)
+	case salesforce.Split:
+		if w.late != nil {
+			if w.lateness++; w.lateness >= mostLate {
+				w.fail(err)
+			}
+		}
 	}
+}
+
+// passesNot reports whether an error that passes as a rule is taken for one of the records
+// of its request: it has come in several cycles while the org answered queries, or the record
+// is known for it.
+func (w *writer) passesNot(f *flight, err *salesforce.Error) bool {
+	if !w.read || !countsAsFailure(err) {
+		return false
+	}
+	if w.e.fails >= failsToHalve {
+		return true
+	}
+	n := 0
+	for i := range f.parcels {
+		for row := range len(f.parcels[i].whos) + len(f.parcels[i].touchpoints) {
+			if n++; n > 1 || !w.e.suspects[f.parcels[i].name(row)] {
+				return false
+			}
+		}
+	}
+	return n == 1
+}
+
+// countFailure counts the cycle as one in which requests failed whole.
+func (w *writer) countFailure(err error) {
+	if e, ok := errors.AsType[*salesforce.Error](err); ok && w.read && !w.counted && countsAsFailure(e) {
+		w.counted = true
+		w.e.fails++
+	}
+}
+
+// countsAsFailure reports an error that one record can be the reason of.
+func countsAsFailure(e *salesforce.Error) bool {
+	return classOf(e) == salesforce.Retry && (e.Unknown || e.Status >= 500 || e.Status/100 == 2)
 }
 
 // allFailed is what became of each record of a request that never was one.

@@ -1,14 +1,12 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"maps"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -87,12 +85,20 @@ type Engine struct {
 
 	progress progress
 
-	pauses map[string]Pause // by object; replaced under mu, never changed
+	pauses    map[string]closure         // by object; replaced under mu, never changed
+	related   map[string]map[string]bool // by object: persons and visitors of refused records
+	held      map[string][]string        // by object: touchpoints that wait for the end of its pause
+	announced map[string]time.Time       // by object: the pause that was logged
+	suspects  map[string]bool            // keys and persons that a whole request failed for: they travel alone
+	slow      map[string]time.Time       // by record: until when a request that timed out may still be working on it
 
 	fields   *mapping.FieldMap // as configured, before the org had its say
 	schema   *schema           // nil until the org was described
 	restored bool              // what the store keeps of the engine itself was read
 	size     int               // records to a collection at present
+	rows     int               // records to a request at present
+	fast     int               // full requests of that size that were answered in a row
+	fails    int               // cycles in a row in which a request failed whole that may pass, and none succeeded
 	good     int               // full collections of that size that went well in a row
 	writers  int               // write calls under way at most
 	calm     int               // calls in a row that met no lock
@@ -139,7 +145,9 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.Budget.load(cfg.Store); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, writers: mostWriters,
+	e := &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, rows: collectionsPerCall * cfg.BatchSize, writers: mostWriters,
+		related: map[string]map[string]bool{}, held: map[string][]string{}, suspects: map[string]bool{},
+		announced: map[string]time.Time{}, slow: map[string]time.Time{},
 		sooner: make(chan chan Report), turn: make(chan struct{}, 1)}
 	e.cfg.Org = watchedOrg{cfg.Org, &e.progress, cfg.Now}
 	return e, nil
@@ -233,7 +241,8 @@ func (e *Engine) restore() error {
 	if e.restored {
 		return nil
 	}
-	c, pauses := capacity{e.cfg.BatchSize}, map[string]Pause{}
+	most := collectionsPerCall * e.cfg.BatchSize
+	c, pauses := capacity{Size: e.cfg.BatchSize, Rows: most}, map[string]closure{}
 	if _, err := e.cfg.Store.State("capacity", &c); err != nil {
 		return err
 	}
@@ -242,7 +251,15 @@ func (e *Engine) restore() error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	maps.DeleteFunc(pauses, func(_ string, p closure) bool { return p.Quiet })
+	for object, p := range pauses {
+		e.announced[object] = p.Since
+	}
 	e.size, e.pauses, e.restored = min(e.cfg.BatchSize, max(1, c.Size)), pauses, true
+	if e.rows = min(most, c.Rows); c.Rows <= 0 {
+		e.rows = most
+	}
+	e.fails = c.Fails
 	return nil
 }
 
@@ -278,6 +295,6 @@ func (e *Engine) Last() Report {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.last
-	r.Paused = slices.SortedFunc(maps.Values(e.pauses), func(a, b Pause) int { return cmp.Compare(a.Object, b.Object) })
+	r.Paused = openPauses(e.pauses)
 	return r
 }

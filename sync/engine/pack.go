@@ -23,6 +23,14 @@ type parcel struct {
 	whos        []string           // likewise, for persons
 }
 
+// name is the key of a row's touchpoint, or the Lead or Contact of its person.
+func (p *parcel) name(row int) string {
+	if p.whos != nil {
+		return p.whos[row]
+	}
+	return p.touchpoints[row].Key
+}
+
 // pack makes collections of a cargo: persons first, then the touchpoints that refer to them.
 func (w *writer) pack(c cargo) (parcels []parcel, batches []salesforce.Batch) {
 	for whos := range slices.Chunk(c.whos, c.size) {
@@ -50,9 +58,38 @@ func (w *writer) pack(c cargo) (parcels []parcel, batches []salesforce.Batch) {
 	return parcels, batches
 }
 
-// capacity is how many records the org's triggers took at once, kept over restarts.
+// capacity is what the org's triggers took at once, kept over restarts.
 type capacity struct {
-	Size int `json:"size"`
+	Size  int `json:"size"`            // records of a collection
+	Rows  int `json:"rows,omitempty"`  // records of a request
+	Fails int `json:"fails,omitempty"` // cycles whose requests failed whole, see failsToHalve
+}
+
+func (e *Engine) keepCapacity(ctx context.Context) error {
+	return e.cfg.Store.SetState(ctx, "capacity", capacity{e.size, e.rows, e.fails})
+}
+
+// shrink halves requests where Salesforce did not answer in time. Of several requests of one
+// size, only the first that fails halves it.
+func (e *Engine) shrink(ctx context.Context, sent int) error {
+	if e.fast = 0; e.rows <= 1 || e.rows < sent {
+		return nil
+	}
+	e.rows = max(1, min(e.rows, sent)/2)
+	e.cfg.Log.Warn("Salesforce did not answer in time: request size halved", "records", e.rows)
+	return e.keepCapacity(ctx)
+}
+
+// growRequests doubles requests again after enough of the present size were answered.
+func (e *Engine) growRequests(ctx context.Context, sent int) error {
+	if most := collectionsPerCall * e.cfg.BatchSize; e.rows < most && sent >= e.rows {
+		if e.fast++; e.fast >= growAfter {
+			e.rows, e.fast = min(most, 2*e.rows), 0
+			e.cfg.Log.Info("Salesforce answers in time: request size doubled", "records", e.rows)
+			return e.keepCapacity(ctx)
+		}
+	}
+	return nil
 }
 
 // halve makes collections smaller where the org's triggers cannot take them. Of several
@@ -63,7 +100,7 @@ func (e *Engine) halve(ctx context.Context, packed int) error {
 	}
 	e.size, e.good = e.size/2, 0
 	e.cfg.Log.Warn("the org cannot take so many records at once: sending fewer", "records", e.size)
-	return e.cfg.Store.SetState(ctx, "capacity", capacity{e.size})
+	return e.keepCapacity(ctx)
 }
 
 // grow lets collections get larger again after enough of the present size went well.
@@ -76,7 +113,7 @@ func (e *Engine) grow(ctx context.Context, rows int) error {
 	}
 	e.size, e.good = min(e.cfg.BatchSize, 2*e.size), 0
 	e.cfg.Log.Info("the org took every record: sending more at once", "records", e.size)
-	return e.cfg.Store.SetState(ctx, "capacity", capacity{e.size})
+	return e.keepCapacity(ctx)
 }
 
 // crowd has calls follow each other where others lock the same records, or where the org

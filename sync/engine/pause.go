@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,11 +19,10 @@ const (
 	// record; it doubles.
 	firstPause = 15 * time.Minute
 	lastPause  = 4 * time.Hour
-	// undecided is the pause after a record that told nothing about its object.
-	undecided = time.Minute
-	// alikeRows is how many records must be refused alike, and none accepted, before the
-	// object is held to be the cause and not the records.
-	alikeRows = 25
+	// lastPassing is the longest wait where the cause is one that passes.
+	lastPassing = 15 * time.Minute
+	// inconclusiveDelay is the wait after a probe whose error says nothing of its object.
+	inconclusiveDelay = time.Minute
 )
 
 // A Pause says that Salesforce refuses every record of an object for one reason, such as
@@ -37,6 +35,16 @@ type Pause struct {
 	Since   time.Time     `json:"since"`
 	Until   time.Time     `json:"until"` // then one record is tried
 	For     time.Duration `json:"for"`   // how long the last wait is
+
+	fields []string // that the refusal names
+}
+
+// lastPause is the longest wait for a cause.
+func (e *Engine) lastPause(cause *salesforce.Error) time.Duration {
+	if class := classOf(cause); class == salesforce.Retry || class == salesforce.Split {
+		return lastPassing
+	}
+	return lastPause
 }
 
 // A PausedError is the end of a cycle that left touchpoints because of a Pause. It gets into
@@ -61,74 +69,29 @@ func (e *PausedError) Cure() string {
 	return strings.Join(all, "\n")
 }
 
-// paused gives the pause of an object, or nil.
-func (e *Engine) paused(object string) *Pause {
+// closure returns what is known of an object that is suspect or closed, or nil.
+func (e *Engine) closure(object string) *closure {
 	if p, ok := e.pauses[object]; ok {
 		return &p
 	}
 	return nil
 }
 
-// wholeObject says whether an error of every record that was sent concerns the object
-// rather than the records.
-func wholeObject(err *salesforce.Error, rows int) bool {
-	switch classOf(err) {
-	case salesforce.StopClass:
-		return true
-	case salesforce.Park:
-		switch err.Code {
-		// These are a lacking permission more often than not.
-		case "INSUFFICIENT_ACCESS_OR_READONLY", "INVALID_FIELD_FOR_INSERT_UPDATE", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY":
-			return rows > 1
-		}
-		return rows >= alikeRows
-	}
-	return false
-}
-
-// pauseObject begins a pause, or prolongs it where the one record that was tried met the
-// same refusal.
-func (e *Engine) pauseObject(ctx context.Context, object string, cause *salesforce.Error) error {
-	now := e.now()
-	p := Pause{Object: object, Since: now, For: firstPause}
-	if old := e.paused(object); old != nil {
-		p.Since, p.For = old.Since, min(lastPause, 2*old.For)
-	}
-	p.Code, p.Message, p.Cure, p.Until = cause.Code, cause.Message, salesforce.Cure(cause), now.Add(p.For)
-	if p.Since.Equal(now) {
-		e.cfg.Log.Error("Salesforce refuses every record of an object: it is paused, and callpoint parked has its words",
-			"object", object, "code", p.Code, "fields", cause.Fields, "cure", p.Cure, "next_try", p.Until)
-	}
-	e.forgetSchema() // its description may be out of date
-	return e.setPauses(ctx, func(all map[string]Pause) { all[object] = p })
-}
-
-// undecidedPause lets some time go by after a record that was refused for a reason of its own.
-func (e *Engine) undecidedPause(ctx context.Context, object string) error {
-	p := e.paused(object)
-	if p == nil || p.Until.After(e.now()) {
+// inconclusive lets some time go by after a probe that was refused for a reason of its own.
+func (e *Engine) inconclusive(ctx context.Context, object string) error {
+	p := e.closure(object)
+	if p == nil || !p.Proven || p.Until.After(e.now()) {
 		return nil
 	}
-	p.Until = e.now().Add(undecided)
-	return e.setPauses(ctx, func(all map[string]Pause) { all[object] = *p })
-}
-
-// resume ends the pause of an object that takes records again. What was put off to its
-// end is due by now.
-func (e *Engine) resume(ctx context.Context, object string) error {
-	p := e.paused(object)
-	if p == nil {
-		return nil
-	}
-	e.cfg.Log.Info("Salesforce takes records of the object again", "object", object, "paused_since", p.Since)
-	return e.setPauses(ctx, func(all map[string]Pause) { delete(all, object) })
+	p.Until = e.now().Add(inconclusiveDelay)
+	return e.setPauses(ctx, func(all map[string]closure) { all[object] = *p })
 }
 
 // retryAll makes everything due that was refused or put off, and lets a record be tried
 // at once where an object is paused: something changed that may have been the reason.
 func (e *Engine) retryAll(ctx context.Context) (int, error) {
 	if len(e.pauses) > 0 {
-		err := e.setPauses(ctx, func(all map[string]Pause) {
+		err := e.setPauses(ctx, func(all map[string]closure) {
 			for object, p := range all {
 				p.Until = e.now()
 				all[object] = p
@@ -172,10 +135,10 @@ func (e *Engine) RetryParked(ctx context.Context, ids []string) (n int, err erro
 }
 
 // setPauses changes the pauses and keeps them over a restart.
-func (e *Engine) setPauses(ctx context.Context, change func(map[string]Pause)) error {
+func (e *Engine) setPauses(ctx context.Context, change func(map[string]closure)) error {
 	all := maps.Clone(e.pauses)
 	if all == nil {
-		all = map[string]Pause{}
+		all = map[string]closure{}
 	}
 	change(all)
 	e.mu.Lock()
@@ -186,10 +149,20 @@ func (e *Engine) setPauses(ctx context.Context, change func(map[string]Pause)) e
 
 // Pauses lists the objects of which Salesforce refuses every record, as the store has them.
 func (e *Engine) Pauses() ([]Pause, error) {
-	kept := map[string]Pause{}
+	kept := map[string]closure{}
 	_, err := e.cfg.Store.State("pauses", &kept)
-	all := slices.SortedFunc(maps.Values(kept), func(a, b Pause) int { return cmp.Compare(a.Object, b.Object) })
-	return append([]Pause{}, all...), err
+	return openPauses(kept), err
+}
+
+// openPauses lists the pauses by object, without objects that are only suspect.
+func openPauses(all map[string]closure) []Pause {
+	list := []Pause{}
+	for _, object := range slices.Sorted(maps.Keys(all)) {
+		if p := all[object]; !p.Quiet {
+			list = append(list, p.Pause)
+		}
+	}
+	return list
 }
 
 // pausedErr is the error of a cycle that left touchpoints because of a pause.
@@ -200,9 +173,15 @@ func (e *Engine) pausedErr() error {
 	return nil
 }
 
-// putOff makes touchpoints wait for the end of a pause.
-func (e *Engine) putOff(ctx context.Context, all []store.Touchpoint, p *Pause) error {
-	return e.cfg.Store.Postpone(ctx, keysOf(all), p.Until, p.Code, p.Message)
+// putOff makes touchpoints wait for the end of a pause. refused says that they were sent:
+// nothing is held against those that were not.
+func (e *Engine) putOff(ctx context.Context, all []store.Touchpoint, p *closure, refused bool) error {
+	keys := keysOf(all)
+	e.hold(p.Object, keys)
+	if !refused {
+		return e.cfg.Store.Postpone(ctx, keys, p.Until, "", "")
+	}
+	return e.cfg.Store.Postpone(ctx, keys, p.Until, p.Code, p.Message)
 }
 
 func keysOf(all []store.Touchpoint) []string {

@@ -103,6 +103,7 @@ func (e *Engine) readSpan(ctx context.Context, r *reader, w *writer) (more bool,
 	if err != nil {
 		return false, err
 	}
+	w.read = true
 	e.cfg.Clock.SetDate(page.ServerTime, began)
 	if r.asked.IsZero() {
 		// A row may have come late to any of the spans.

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,11 @@ const (
 	lastRetry  = time.Hour
 	// attemptsToPark is how often an error that may pass is tried before a person must look.
 	attemptsToPark = 10
+	// orgMayWork is for how long Salesforce may work on a request after its client gave up.
+	orgMayWork = 11 * time.Minute
+	// failsToHalve is how many cycles in a row a request must fail whole with an error that
+	// passes, while queries succeed, before it is sent in halves.
+	failsToHalve = 3
 	// parkedRetry is when a parked touchpoint is tried again by itself.
 	parkedRetry = 24 * time.Hour
 )
@@ -31,6 +38,7 @@ type receipt struct {
 	persons  []store.Person
 	forget   []string           // Leads and Contacts whose person turned out wrong
 	later    []store.Touchpoint // what failed for no fault of its own
+	slow     []store.Touchpoint // what the org may be working on still
 	cut      map[string]bool    // whose person goes into a smaller collection
 	stopped  *salesforce.Error  // of a row: no more calls are to be made
 }
@@ -44,10 +52,13 @@ type refusal struct {
 
 // take sorts the rows of an answer and stores what became of them.
 func (r *receipt) take(ctx context.Context, results [][]salesforce.Result) error {
-	refusals := map[string][]refusal{}
+	refusals, whole := map[string][]refusal{}, map[string][]refusal{}
 	accepted := map[string]bool{}
 	r.cut = map[string]bool{}
-	tooMany, crowded := false, false
+	tooMany, crowded, sent := false, false, 0
+	for _, all := range results {
+		sent += len(all)
+	}
 	for i := range r.f.parcels {
 		p := &r.f.parcels[i]
 		all := true
@@ -57,10 +68,31 @@ func (r *receipt) take(ctx context.Context, results [][]salesforce.Result) error
 			case result.Err == nil:
 				accepted[p.object] = true
 				r.written(p, row, result)
+			case result.Err.TimedOut && class == salesforce.Split:
+				all = false
+				if err := r.timedOut(ctx, p, row, sent, result.Err); err != nil {
+					return err
+				}
+			case r.failed && sent > 1 && r.halves(result.Err):
+				// A request that failed whole may do so for one of its records.
+				all = false
+				r.w.limit(r.w.apart, p.name(row), (sent+1)/2)
+				if p.whos != nil {
+					r.cut[p.name(row)] = true
+				}
+				whole[p.object] = append(whole[p.object], refusal{p, row, result.Err})
+			case !r.failed && len(results[i]) > 1 && result.Err.Status >= 400 && r.halves(result.Err):
+				all = false // so may a collection
+				r.smaller(p, row, (len(results[i])+1)/2)
+				whole[p.object] = append(whole[p.object], refusal{p, row, result.Err})
 			case len(results[i]) > 1 && (class == salesforce.Split || class == salesforce.Bug):
 				tooMany, all = tooMany || class == salesforce.Split, false
 				r.smaller(p, row, (len(results[i])+1)/2)
 			default:
+				all = false
+				if r.failed && sent == 1 && r.halves(result.Err) && len(r.e.suspects) < mostHeld {
+					r.e.suspects[p.name(row)] = true
+				}
 				refusals[p.object] = append(refusals[p.object], refusal{p, row, result.Err})
 			}
 		}
@@ -71,6 +103,11 @@ func (r *receipt) take(ctx context.Context, results [][]salesforce.Result) error
 		}
 	}
 	r.e.crowd(crowded)
+	if len(accepted) > 0 {
+		if err := r.e.growRequests(ctx, sent); err != nil {
+			return err
+		}
+	}
 	if tooMany {
 		if err := r.e.halve(ctx, r.f.size); err != nil {
 			return err
@@ -80,11 +117,22 @@ func (r *receipt) take(ctx context.Context, results [][]salesforce.Result) error
 		if err := r.refuse(ctx, object, refusals[object], accepted[object]); err != nil {
 			return err
 		}
+		// An error that is about the object by its meaning is proved by single records.
+		rows := whole[object]
+		if object == personObject && r.failed && len(whole[r.e.cfg.TouchpointObject]) > 0 {
+			continue // it names no object; the other one is likelier
+		}
+		if len(rows) > 0 && !accepted[object] && classOf(rows[0].err) == salesforce.StopClass {
+			if _, err := r.suspect(ctx, object, rows, false); err != nil {
+				return err
+			}
+		}
 	}
 	return r.store(ctx)
 }
 
 func (r *receipt) written(p *parcel, row int, result salesforce.Result) {
+	delete(r.e.suspects, p.name(row))
 	if p.whos != nil {
 		person := store.Person{Who: p.whos[row], RecordID: result.ID}
 		r.w.persons[person.Who], r.w.fresh[person.Who] = person, true
@@ -96,38 +144,79 @@ func (r *receipt) written(p *parcel, row int, result salesforce.Result) {
 	r.w.summary.TouchpointsWritten++
 }
 
-// smaller leaves a row due, for a collection of half as many: it may pass there, or show
-// the row that nobody understands.
-func (r *receipt) smaller(p *parcel, row, most int) {
-	if p.whos != nil {
-		r.w.most[p.whos[row]], r.cut[p.whos[row]] = most, true
-	} else {
-		r.w.most[p.touchpoints[row].Key] = most
+// halves reports whether a request or collection that failed whole is sent again in halves,
+// to isolate the record that it fails for.
+func (r *receipt) halves(err *salesforce.Error) bool {
+	switch classOf(err) {
+	case salesforce.Split, salesforce.Bug, salesforce.StopClass, salesforce.Park:
+		return true
+	case salesforce.Retry:
+		return r.w.passesNot(r.f, err)
 	}
+	return false
+}
+
+// smaller leaves the row due and halves the collection that it may travel in, to isolate
+// the record that causes the failure.
+func (r *receipt) smaller(p *parcel, row, most int) {
+	r.w.limit(r.w.most, p.name(row), most)
+	if p.whos != nil {
+		r.cut[p.whos[row]] = true
+	}
+}
+
+// timedOut has a row wait until Salesforce must have ended the work on its request.
+// Requests become smaller; alone, the row counts an attempt.
+func (r *receipt) timedOut(ctx context.Context, p *parcel, row, sent int, err *salesforce.Error) error {
+	until := r.e.now().Add(orgMayWork)
+	if p.whos != nil {
+		r.e.slow[p.whos[row]] = until
+		r.cut[p.whos[row]] = true
+	} else {
+		t := p.touchpoints[row]
+		for _, parent := range []string{t.Who, r.w.persons[t.Who].RecordID} {
+			if parent != "" {
+				r.e.slow[parent] = until
+			}
+		}
+		if sent == 1 {
+			o := r.e.outcome(t, err, salesforce.Retry)
+			if o.State == store.Retrying {
+				o.Next = until
+			}
+			r.outcomes = append(r.outcomes, o)
+		} else {
+			r.slow = append(r.slow, t)
+		}
+	}
+	r.w.late = err
+	return r.e.shrink(ctx, sent)
 }
 
 // refuse decides about the rows of one object that were not taken.
 func (r *receipt) refuse(ctx context.Context, object string, rows []refusal, accepted bool) error {
 	if accepted {
-		if err := r.e.resume(ctx, object); err != nil {
+		r.w.accepted[object] = true
+		if err := r.e.resume(ctx, object, r.w.now); err != nil {
 			return err
 		}
-	} else if len(rows) > 0 && alike(rows) {
-		p := r.e.paused(object)
-		if wholeObject(rows[0].err, len(rows)) || p != nil && p.Code == rows[0].err.Code {
-			// A pause that began while this call was on its way is no longer for it.
-			if p == nil || r.f.probe[object] {
-				if err := r.e.pauseObject(ctx, object, rows[0].err); err != nil {
-					return err
-				}
-			}
+	} else if len(rows) > 0 && alike(rows) && closing(rows[0].err, r.failed || rows[0].err.Status >= 400) {
+		wait, err := r.suspect(ctx, object, rows, true)
+		if err != nil {
+			return err
+		}
+		if wait {
 			var waiting []store.Touchpoint
 			for _, row := range rows {
 				if row.p.whos == nil {
 					waiting = append(waiting, row.p.touchpoints[row.row])
 				}
 			}
-			return r.e.putOff(ctx, waiting, r.e.paused(object))
+			return r.e.putOff(ctx, waiting, r.e.closure(object), true)
+		}
+	} else if len(rows) > 0 && !alike(rows) {
+		if err := r.other(ctx, object); err != nil {
+			return err
 		}
 	}
 	for _, row := range rows {
@@ -142,7 +231,7 @@ func (r *receipt) refuse(ctx context.Context, object string, rows []refusal, acc
 
 // alike reports whether all rows were refused for the same.
 func alike(rows []refusal) bool {
-	return !slices.ContainsFunc(rows, func(row refusal) bool { return row.err.Code != rows[0].err.Code })
+	return !slices.ContainsFunc(rows, func(row refusal) bool { return refusedAlike(row.err) != refusedAlike(rows[0].err) })
 }
 
 // refusePerson remembers why a person was not taken: its touchpoints are told.
@@ -158,14 +247,14 @@ func (r *receipt) refuseTouchpoint(ctx context.Context, t store.Touchpoint, err 
 	case class == salesforce.StopCalls || class == salesforce.Canceled:
 		r.stopped = err // nothing was said about this row: it stays due
 		return nil
-	case r.failed && class == salesforce.Retry:
+	case r.failed && class == salesforce.Retry && !r.w.passesNot(r.f, err):
 		r.later = append(r.later, t)
 		return nil
 	case class == salesforce.WaitParent && r.cut[t.Who]:
 		return nil // it stays due, and its person goes first
 	case class == salesforce.WaitParent:
-		if p := r.e.paused(personObject); p != nil && r.w.persons[t.Who].RecordID == "" {
-			return r.e.putOff(ctx, []store.Touchpoint{t}, p)
+		if p := r.e.closure(personObject); p != nil && !p.Quiet && r.w.persons[t.Who].RecordID == "" {
+			return r.e.putOff(ctx, []store.Touchpoint{t}, p, true)
 		}
 		if cause := r.w.refused[t.Who]; cause != nil {
 			err, class = personError(cause), classOf(cause)
@@ -213,6 +302,10 @@ func (e *Engine) outcome(t store.Touchpoint, err *salesforce.Error, class salesf
 		}
 	case salesforce.StopClass:
 		e.forgetSchema()
+		if t.Attempts+1 < attemptsToPark {
+			o.State, o.Next = store.Retrying, e.now().Add(max(firstPause, e.backoff(t.Attempts)))
+			return o
+		}
 	}
 	o.State, o.Next = store.Parked, e.now().Add(parkedRetry)
 	return o
@@ -236,9 +329,20 @@ func (r *receipt) store(ctx context.Context) error {
 	if err := s.Finish(ctx, r.e.now(), r.outcomes); err != nil {
 		return err
 	}
+	if err := s.Postpone(ctx, keysOf(r.slow), r.e.now().Add(orgMayWork), "", ""); err != nil {
+		return err
+	}
 	// Due still, but behind the others: should these be what the call failed for, they
 	// must not be the only ones that are ever tried.
 	return s.Postpone(ctx, keysOf(r.later), r.e.now(), "", "")
+}
+
+// statusName names an error without a code.
+func statusName(status int) string {
+	if status == 0 {
+		return "no answer"
+	}
+	return strings.TrimSpace("HTTP " + strconv.Itoa(status) + " " + http.StatusText(status))
 }
 
 // asError keeps a nil *Error from becoming an error that is not nil.

@@ -37,12 +37,18 @@ type writer struct {
 	asked   []*waiting      // whose persons are looked up
 	err     error           // ends the writing
 
-	persons map[string]store.Person      // of Leads and Contacts, as far as known
-	fresh   map[string]bool              // just looked up: no point in doing it again
-	refused map[string]*salesforce.Error // persons that the org does not take
-	again   map[string]bool              // touchpoints that were sent again at once
-	most    map[string]int               // records that may share a collection with this key, or this person
-	lookups []string                     // fields that refer to records other than person and Contact
+	persons  map[string]store.Person      // of Leads and Contacts, as far as known
+	fresh    map[string]bool              // just looked up: no point in doing it again
+	refused  map[string]*salesforce.Error // persons that the org does not take
+	again    map[string]bool              // touchpoints that were sent again at once
+	most     map[string]int               // records that may share a collection with this key, or this person
+	apart    map[string]int               // records that may share a request with it
+	accepted map[string]bool              // objects of which a record was accepted in this cycle
+	read     bool                         // the org answered a query of this cycle
+	late     *salesforce.Error            // of a request that timed out
+	lateness int                          // requests that timed out
+	counted  bool                         // the cycle counts as one whose requests fail whole
+	lookups  []string                     // fields that refer to records other than person and Contact
 }
 
 // A waiting touchpoint is to be sent.
@@ -55,9 +61,10 @@ type waiting struct {
 func (t *waiting) parent() string { return cmp.Or(t.Who, t.Key) }
 
 func (e *Engine) newWriter(s *Summary) *writer {
+	maps.DeleteFunc(e.slow, func(_ string, until time.Time) bool { return !e.now().Before(until) })
 	return &writer{beside: newBeside(), e: e, summary: s, taken: map[string]bool{}, busy: map[string]bool{},
 		persons: map[string]store.Person{}, fresh: map[string]bool{}, refused: map[string]*salesforce.Error{},
-		again: map[string]bool{}, most: map[string]int{}, lookups: e.cfg.Settings.Fields.Lookups()}
+		again: map[string]bool{}, most: map[string]int{}, apart: map[string]int{}, accepted: map[string]bool{}, lookups: e.cfg.Settings.Fields.Lookups()}
 }
 
 // keepUp sends what makes full calls by now, while the cycle goes on.
@@ -81,6 +88,17 @@ func (w *writer) drain(ctx context.Context) {
 			break
 		}
 		w.next()
+	}
+	if err := w.e.endSuspicions(ctx); err != nil {
+		w.fail(err)
+	}
+	if fails := w.e.fails; w.counted || fails > 0 {
+		if !w.counted {
+			w.e.fails = 0
+		}
+		if err := w.e.keepCapacity(context.WithoutCancel(ctx)); err != nil {
+			w.fail(err)
+		}
 	}
 	if w.err == nil {
 		w.err = cmp.Or(ctx.Err(), w.e.pausedErr())
@@ -182,7 +200,7 @@ func (w *writer) join(due []*waiting) {
 }
 
 // drop takes touchpoints out of the window: they are put off.
-func (w *writer) drop(ctx context.Context, p *Pause, which func(*waiting) bool) (dropped bool, err error) {
+func (w *writer) drop(ctx context.Context, p *closure, which func(*waiting) bool) (dropped bool, err error) {
 	var out []store.Touchpoint
 	w.window = slices.DeleteFunc(w.window, func(t *waiting) bool {
 		if which(t) {
@@ -195,7 +213,7 @@ func (w *writer) drop(ctx context.Context, p *Pause, which func(*waiting) bool) 
 	if len(out) == 0 {
 		return false, nil
 	}
-	return true, w.e.putOff(ctx, out, p)
+	return true, w.e.putOff(ctx, out, p, false)
 }
 
 // forgetSettled keeps what was learned of persons from growing with the backlog.

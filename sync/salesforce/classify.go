@@ -389,6 +389,8 @@ var rules = []rule{
 	{codeUntrusted, pattern{}, StopCalls, "The token endpoint points to a host that callpoint does not trust: set SALESFORCE_DOMAIN to the org's own My Domain."},
 }
 
+var ownCodes = []string{codeCaller, codeTooLarge, codeBadPage, codeRedirect, codeNoToken, codeOrgChanged, codeUntrusted}
+
 // Codes that Salesforce does not have.
 const (
 	codeCaller     = "CALLER"           // the caller broke a rule of this package; nothing was sent
@@ -407,4 +409,16 @@ func Contended(e *Error) bool {
 		return false
 	}
 	return e.Code == "UNABLE_TO_LOCK_ROW" || e.Code == "REQUEST_LIMIT_EXCEEDED" && concurrentLimit.match(e) || nestedLock.match(e)
+}
+
+// Codes lists the codes that the table knows, without those of the token endpoint and of this
+// package.
+func Codes() []string {
+	var all []string
+	for _, r := range rules {
+		if strings.ToUpper(r.code) == r.code && !slices.Contains(ownCodes, r.code) && !slices.Contains(all, r.code) {
+			all = append(all, r.code)
+		}
+	}
+	return all
 }
