@@ -5,6 +5,7 @@ package clock
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,12 +19,17 @@ type Clock struct {
 	now func() time.Time
 
 	mu     sync.Mutex
-	date   time.Time // of the last answer, a whole second; zero: none was read
-	sent   time.Time // when its request was sent, by the machine's clock with its monotonic reading
-	read   time.Time // when the answer was read, likewise
+	dates  []answer  // of the last answers, the newest last
 	newest time.Time // in the store when it was opened; zero: unknown
 	opened time.Time // when that was, by the machine's clock with its monotonic reading
 }
+
+// An answer is the Date of one answer, a whole second, and when its request was sent and it was
+// read, by the machine's clock with its monotonic reading.
+type answer struct{ date, sent, read time.Time }
+
+// witnesses is how many answers the org's time is taken from.
+const witnesses = 9
 
 // New returns a Clock of the machine's clock; nil is time.Now.
 func New(now func() time.Time) *Clock {
@@ -49,7 +55,10 @@ func (c *Clock) SetDate(date, sent time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.date, c.sent, c.read = date, sent, c.now()
+	if len(c.dates) == witnesses {
+		c.dates = append(c.dates[:0], c.dates[1:]...)
+	}
+	c.dates = append(c.dates, answer{date, sent, c.now()})
 }
 
 // A State is how far the clocks are apart.
@@ -67,13 +76,9 @@ func (c *Clock) State() State {
 	defer c.mu.Unlock()
 	now := c.now()
 	wall := now.Round(0) // without the monotonic reading
-	s := State{HasOrg: !c.date.IsZero(), HasStore: !c.newest.IsZero()}
+	s := State{HasOrg: len(c.dates) > 0, HasStore: !c.newest.IsZero()}
 	if s.HasOrg {
-		// The Date was written between sending and reading, and is exact to a second: of the
-		// differences that are possible the smallest counts.
-		least := wall.Sub(c.date.Add(time.Second + now.Sub(c.sent)))
-		most := wall.Sub(c.date.Add(now.Sub(c.read)))
-		s.Org = max(least, min(0, most))
+		s.Org = c.dates[len(c.dates)-1].behind(now, wall)
 	}
 	if s.HasStore {
 		s.Store = wall.Sub(c.newest.Add(now.Sub(c.opened)))
@@ -81,8 +86,37 @@ func (c *Clock) State() State {
 	return s
 }
 
-// Now returns the org's time, which is the machine's own until an answer was read.
-func (c *Clock) Now() time.Time { return c.now().Add(-c.State().Org).UTC() }
+// behind returns by how much Salesforce's clock is behind the machine's, by one answer. The
+// Date was written between sending and reading, and is exact to a second: of the differences
+// that are possible the smallest counts.
+func (a answer) behind(now, wall time.Time) time.Duration {
+	least := wall.Sub(a.date.Add(time.Second + now.Sub(a.sent)))
+	most := wall.Sub(a.date.Add(now.Sub(a.read)))
+	return max(least, min(0, most))
+}
+
+// Now returns the org's time by the last answers, which is the machine's own until one was
+// read. The median of them counts, so that no single Date puts the time off; of two in the
+// middle, the newest answer if it is one of them.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	if len(c.dates) == 0 {
+		return now.UTC()
+	}
+	all := make([]time.Duration, len(c.dates))
+	for i, a := range c.dates {
+		all[i] = a.behind(now, now.Round(0))
+	}
+	newest := all[len(all)-1]
+	slices.Sort(all)
+	behind := all[len(all)/2]
+	if all[(len(all)-1)/2] == newest {
+		behind = newest
+	}
+	return now.Add(-behind).UTC()
+}
 
 // Doubt returns an error while the clocks disagree by more than [Tolerance]: the machine's
 // and Salesforce's or, as long as Salesforce has not answered, the machine's and a store

@@ -85,3 +85,20 @@ func TestBound(t *testing.T) {
 		}
 	}
 }
+
+// A single Date that is far off, as a proxy may send it, does not put the time off.
+func TestOneWrongDateDoesNotDecide(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	c := New(func() time.Time { return now })
+	for range 3 {
+		c.SetDate(now, now)
+	}
+	c.SetDate(now.AddDate(10, 0, 0), now)
+	if got := c.Now(); got.Sub(now).Abs() > time.Second {
+		t.Errorf("now is %s, want %s", got, now)
+	}
+	if c.Doubt() == nil {
+		t.Error("a Date ten years ahead is not in doubt")
+	}
+}

@@ -74,7 +74,7 @@ func (w *writer) putOffPaused(ctx context.Context, c *cargo) error {
 		if p == nil {
 			continue
 		}
-		due := !w.e.now().Before(p.Until)
+		due := !w.e.local().Before(p.Until)
 		// A record that shares nothing with the refused ones shows most. None of the others
 		// may prolong a pause while one waits.
 		fresh, any := w.picks(object, p, needs)

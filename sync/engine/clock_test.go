@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,35 @@ func TestBudgetOfAFutureClock(t *testing.T) {
 	}
 	if err := b.Allow("query"); err != nil {
 		t.Error(err)
+	}
+}
+
+// One answer with a Date that is far ahead loses no call that was made before that time, and
+// nothing waits for it: neither a hold, nor a record that was locked.
+func TestOneDateAhead(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{11 * time.Minute, 30 * time.Hour, 10 * 365 * 24 * time.Hour} {
+		r := newRig(t, orgsim.Config{})
+		first := r.people(1)[0]
+		for range 2 {
+			r.cycle()
+			r.clock.advance(time.Minute)
+		}
+		locked := r.people(1)[0]
+		r.refuse("UNABLE_TO_LOCK_ROW", "", locked)
+		r.org.Fault(orgsim.Fault{Op: orgsim.OpRead, Header: map[string]string{"Date": r.clock.now().Add(ahead).Format(http.TimeFormat)}})
+		r.try()
+		r.org.ClearFaults()
+		r.clock.advance(time.Minute)
+		late := r.people(1)[0] // stamped long before that Date
+		r.clock.advance(2 * time.Minute)
+		r.cycle()
+		r.clock.advance(time.Hour)
+		r.cycle()
+		for name, task := range map[string]string{"first": first, "locked": locked, "late": late} {
+			if r.record(task) == nil {
+				t.Errorf("%s ahead: the %s call has no record", ahead, name)
+			}
+		}
 	}
 }

@@ -82,14 +82,14 @@ func (r *receipt) suspect(ctx context.Context, object string, rows []refusal, ve
 		if verdict && e.fresh(object, rows[0]) {
 			p.Probes++
 		}
-		if now := e.now(); !now.Before(p.Until) {
+		if now := e.local(); !now.Before(p.Until) {
 			p.For = min(e.lastPause(cause), 2*p.For)
 			p.Until = now.Add(p.For)
 		}
 		if p.Probes >= len(probeSizes) && !p.Proven {
 			p.Proven, p.Quiet = true, false
 			p.For = inconclusiveDelay // good records may be among those that wait
-			p.Until = e.now().Add(p.For)
+			p.Until = e.local().Add(p.For)
 		}
 	}
 	if verdict {
@@ -120,7 +120,7 @@ func (r *receipt) newClosure(object string, rows []refusal, verdict bool) (*clos
 	if units == 0 {
 		return nil, nil // they were refused before, and others were accepted since
 	}
-	now := e.now()
+	now := e.local()
 	e.related[object] = map[string]bool{}
 	// That others were accepted in this cycle takes more than a number to refute.
 	quiet := !stop && units < alikeRows || r.w.accepted[object]

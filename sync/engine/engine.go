@@ -153,6 +153,10 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
+// local is this machine's clock: when something is tried again is measured by it, so that no
+// answer of the org's can put it off.
+func (e *Engine) local() time.Time { return e.cfg.Now().UTC() }
+
 // now is the org's clock: what its stamps and a call's age are measured by.
 func (e *Engine) now() time.Time { return e.cfg.Clock.Now() }
 

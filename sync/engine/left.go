@@ -85,10 +85,10 @@ func (e *Engine) sweep(ctx context.Context, s *Summary) error {
 	if ok, err := e.cfg.Store.State("sweep", &since); err != nil || !ok || since.IsZero() {
 		return err
 	}
-	if _, err := e.cfg.Store.State("swept", &last); err != nil || !due(e.now(), last, sweepEvery) {
+	if _, err := e.cfg.Store.State("swept", &last); err != nil || !due(e.local(), last, sweepEvery) {
 		return err
 	}
-	began := e.now()
+	began := e.local()
 	err := e.cfg.Store.EachTaskID(func(ids []string) error {
 		changed, _, err := e.readByID(ctx, ids, since, true)
 		s.TasksChanged += changed

@@ -80,10 +80,10 @@ func (e *Engine) closure(object string) *closure {
 // inconclusive lets some time go by after a probe that was refused for a reason of its own.
 func (e *Engine) inconclusive(ctx context.Context, object string) error {
 	p := e.closure(object)
-	if p == nil || !p.Proven || p.Until.After(e.now()) {
+	if p == nil || !p.Proven || p.Until.After(e.local()) {
 		return nil
 	}
-	p.Until = e.now().Add(inconclusiveDelay)
+	p.Until = e.local().Add(inconclusiveDelay)
 	return e.setPauses(ctx, func(all map[string]closure) { all[object] = *p })
 }
 
@@ -93,7 +93,7 @@ func (e *Engine) retryAll(ctx context.Context) (int, error) {
 	if len(e.pauses) > 0 {
 		err := e.setPauses(ctx, func(all map[string]closure) {
 			for object, p := range all {
-				p.Until = e.now()
+				p.Until = e.local()
 				all[object] = p
 			}
 		})
@@ -104,7 +104,7 @@ func (e *Engine) retryAll(ctx context.Context) (int, error) {
 	if err := e.retryReasons(ctx); err != nil {
 		return 0, err
 	}
-	return e.cfg.Store.MakeAllDue(ctx, e.now())
+	return e.cfg.Store.MakeAllDue(ctx, e.local())
 }
 
 // RetryParked makes parked touchpoints due: those of these Tasks or keys, or without any
@@ -128,7 +128,7 @@ func (e *Engine) RetryParked(ctx context.Context, ids []string) (n int, err erro
 			}
 			keys[id] = true
 		}
-		n, err = e.cfg.Store.MakeParkedDue(ctx, e.now(), keys)
+		n, err = e.cfg.Store.MakeParkedDue(ctx, e.local(), keys)
 		return err
 	})
 	return n, err

@@ -21,7 +21,7 @@ func (e *Engine) placePeople(ctx context.Context, w *writer) error {
 			return err
 		}
 		e.step("placed")
-		unchanged, err := e.cfg.Store.CommitPeople(ctx, e.now(), placed)
+		unchanged, err := e.cfg.Store.CommitPeople(ctx, e.local(), placed)
 		if err != nil {
 			return fmt.Errorf("positions: %w", err)
 		}

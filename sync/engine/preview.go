@@ -48,7 +48,7 @@ func (e *Engine) Preview(ctx context.Context) (p Preview, err error) {
 		if err := e.prepare(ctx); err != nil {
 			return err
 		}
-		due, err := e.cfg.Store.Due(e.now(), 1<<30)
+		due, err := e.cfg.Store.Due(e.local(), 1<<30)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (e *Engine) previewReasons(p *Preview) error {
 	if e.reasonField == "" {
 		return nil
 	}
-	due, err := e.cfg.Store.DueReasons(e.now(), 1<<30)
+	due, err := e.cfg.Store.DueReasons(e.local(), 1<<30)
 	for _, r := range due {
 		change := FieldChange{To: r.Want}
 		if r.Written != "" {

@@ -32,13 +32,13 @@ func (e *Engine) wantReasons(ctx context.Context, resolved []store.Resolved) err
 			}
 		}
 	}
-	return e.cfg.Store.WantReasons(ctx, e.now(), e.reasonField, want)
+	return e.cfg.Store.WantReasons(ctx, e.local(), e.reasonField, want)
 }
 
 // writeReasons writes what Tasks are to say. The update moves their stamps, and the next
 // poll reads them again; their hash is the same, so nothing follows from it.
 func (e *Engine) writeReasons(ctx context.Context, s *Summary) error {
-	now := e.now()
+	now := e.local()
 	if e.reasonField == "" || now.Before(e.reasonsAfter) {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (e *Engine) tellTasks(ctx context.Context, due []store.Reason) (taken int, 
 	for i, result := range results {
 		switch {
 		case result.Err == nil:
-			due[i].Written, due[i].WrittenAt = due[i].Want, e.now()
+			due[i].Written, due[i].WrittenAt = due[i].Want, e.local()
 			due[i].Attempts, due[i].Next, due[i].Code, due[i].Message = 0, time.Time{}, "", ""
 			taken++
 			e.reasonRefused = ""
@@ -119,7 +119,7 @@ func (e *Engine) refuseReason(r *store.Reason, err *salesforce.Error) {
 	if class == salesforce.StopClass {
 		e.forgetSchema()
 	}
-	r.Attempts, r.Next, r.Code, r.Message = r.Attempts+1, e.now().Add(wait), err.Code, err.Message
+	r.Attempts, r.Next, r.Code, r.Message = r.Attempts+1, e.local().Add(wait), err.Code, err.Message
 	if err.Code != e.reasonRefused {
 		e.cfg.Log.Warn("Salesforce refuses the reason on a Task: it is tried again, and callpoint explain has its words",
 			"task", r.TaskID, "code", err.Code, "fields", err.Fields, "cure", salesforce.Cure(err), "next_try", r.Next)
@@ -130,5 +130,5 @@ func (e *Engine) refuseReason(r *store.Reason, err *salesforce.Error) {
 // retryReasons makes the reasons due that were refused.
 func (e *Engine) retryReasons(ctx context.Context) error {
 	e.reasonsAfter = time.Time{}
-	return e.cfg.Store.MakeReasonsDue(ctx, e.now())
+	return e.cfg.Store.MakeReasonsDue(ctx, e.local())
 }

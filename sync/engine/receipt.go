@@ -168,7 +168,7 @@ func (r *receipt) smaller(p *parcel, row, most int) {
 // timedOut has a row wait until Salesforce must have ended the work on its request.
 // Requests become smaller; alone, the row counts an attempt.
 func (r *receipt) timedOut(ctx context.Context, p *parcel, row, sent int, err *salesforce.Error) error {
-	until := r.e.now().Add(orgMayWork)
+	until := r.e.local().Add(orgMayWork)
 	if p.whos != nil {
 		r.e.slow[p.whos[row]] = until
 		r.cut[p.whos[row]] = true
@@ -282,7 +282,8 @@ func personError(cause *salesforce.Error) *salesforce.Error {
 // wrongPerson reports a link to a person that was deleted or merged since it was
 // remembered. One that was looked up just now is not looked up again.
 func (r *receipt) wrongPerson(t store.Touchpoint, err *salesforce.Error) bool {
-	if t.PersonField == "" || r.w.persons[t.Who].RecordID == "" || r.w.fresh[t.Who] {
+	known := r.w.persons[t.Who].RecordID != "" || slices.Contains(r.forget, t.Who)
+	if t.PersonField == "" || !known || r.w.fresh[t.Who] {
 		return false
 	}
 	if err.Code != "INVALID_CROSS_REFERENCE_KEY" && err.Code != "ENTITY_IS_DELETED" {
@@ -297,17 +298,17 @@ func (e *Engine) outcome(t store.Touchpoint, err *salesforce.Error, class salesf
 	switch class {
 	case salesforce.Retry, salesforce.WaitParent, salesforce.Split:
 		if t.Attempts+1 < attemptsToPark {
-			o.State, o.Next = store.Retrying, e.now().Add(e.backoff(t.Attempts))
+			o.State, o.Next = store.Retrying, e.local().Add(e.backoff(t.Attempts))
 			return o
 		}
 	case salesforce.StopClass:
 		e.forgetSchema()
 		if t.Attempts+1 < attemptsToPark {
-			o.State, o.Next = store.Retrying, e.now().Add(max(firstPause, e.backoff(t.Attempts)))
+			o.State, o.Next = store.Retrying, e.local().Add(max(firstPause, e.backoff(t.Attempts)))
 			return o
 		}
 	}
-	o.State, o.Next = store.Parked, e.now().Add(parkedRetry)
+	o.State, o.Next = store.Parked, e.local().Add(parkedRetry)
 	return o
 }
 
@@ -326,15 +327,15 @@ func (r *receipt) store(ctx context.Context) error {
 	if err := s.PutPersons(ctx, r.persons); err != nil {
 		return err
 	}
-	if err := s.Finish(ctx, r.e.now(), r.outcomes); err != nil {
+	if err := s.Finish(ctx, r.e.local(), r.outcomes); err != nil {
 		return err
 	}
-	if err := s.Postpone(ctx, keysOf(r.slow), r.e.now().Add(orgMayWork), "", ""); err != nil {
+	if err := s.Postpone(ctx, keysOf(r.slow), r.e.local().Add(orgMayWork), "", ""); err != nil {
 		return err
 	}
 	// Due still, but behind the others: should these be what the call failed for, they
 	// must not be the only ones that are ever tried.
-	return s.Postpone(ctx, keysOf(r.later), r.e.now(), "", "")
+	return s.Postpone(ctx, keysOf(r.later), r.e.local(), "", "")
 }
 
 // statusName names an error without a code.

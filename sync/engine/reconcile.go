@@ -106,10 +106,10 @@ func (e *Engine) reconcile(ctx context.Context, fix, careful bool) (r Reconciled
 	if _, err := e.cfg.Store.MarkDeleted(ctx, purged); err != nil {
 		return r, err
 	}
-	if err := e.cfg.Store.Resend(ctx, gone, e.now(), true); err != nil {
+	if err := e.cfg.Store.Resend(ctx, gone, e.local(), true); err != nil {
 		return r, err
 	}
-	if err := e.cfg.Store.Resend(ctx, edited, e.now(), false); err != nil {
+	if err := e.cfg.Store.Resend(ctx, edited, e.local(), false); err != nil {
 		return r, err
 	}
 	w := e.newWriter(&Summary{})
@@ -229,9 +229,9 @@ func (e *Engine) reconcileWeekly(ctx context.Context) error {
 		if ok, err := e.cfg.Store.State("reconciled", &last); err != nil {
 			return err
 		} else if !ok {
-			return e.cfg.Store.SetState(ctx, "reconciled", e.now())
+			return e.cfg.Store.SetState(ctx, "reconciled", e.local())
 		}
-		if !due(e.now(), last, reconcileEvery) {
+		if !due(e.local(), last, reconcileEvery) {
 			return nil
 		}
 		r, err := e.reconcile(ctx, true, true)
@@ -242,6 +242,6 @@ func (e *Engine) reconcileWeekly(ctx context.Context) error {
 			e.cfg.Log.Warn("store and org differed", "records_gone", r.Gone, "edited", r.Edited, "tasks_purged", r.TasksPurged,
 				"tasks_changed", r.TasksChanged, "mended", r.Fixed)
 		}
-		return e.cfg.Store.SetState(ctx, "reconciled", e.now())
+		return e.cfg.Store.SetState(ctx, "reconciled", e.local())
 	})
 }

@@ -27,7 +27,7 @@ func (e *Engine) remove(ctx context.Context, gone []store.Touchpoint) error {
 		}
 		standing = append(standing, t)
 	}
-	if err := e.cfg.Store.Finish(ctx, e.now(), outcomes); err != nil {
+	if err := e.cfg.Store.Finish(ctx, e.local(), outcomes); err != nil {
 		return err
 	}
 	for some := range slices.Chunk(standing, rowsPerCall) {
@@ -57,7 +57,7 @@ func (e *Engine) removeSome(ctx context.Context, some []store.Touchpoint) error 
 	}
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
-	if err := e.cfg.Store.Finish(record, e.now(), outcomes); err != nil {
+	if err := e.cfg.Store.Finish(record, e.local(), outcomes); err != nil {
 		return err
 	}
 	return nil

@@ -40,7 +40,7 @@ func (e *Engine) resolve(ctx context.Context, w *writer) error {
 			return err
 		}
 		e.step("resolved")
-		if err := e.cfg.Store.Commit(ctx, e.now(), resolved); err != nil {
+		if err := e.cfg.Store.Commit(ctx, e.local(), resolved); err != nil {
 			return fmt.Errorf("resolve: %w", err)
 		}
 		e.step("resolution-stored")

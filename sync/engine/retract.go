@@ -71,7 +71,7 @@ func (e *Engine) Retract(ctx context.Context, since time.Time, do bool) (r Retra
 // Restore undoes a Retract: the next cycle writes the records again.
 func (e *Engine) Restore(ctx context.Context) (n int, err error) {
 	err = e.alone(ctx, func() error {
-		n, err = e.cfg.Store.Restore(ctx, e.now())
+		n, err = e.cfg.Store.Restore(ctx, e.local())
 		return err
 	})
 	return n, err

@@ -61,7 +61,7 @@ type waiting struct {
 func (t *waiting) parent() string { return cmp.Or(t.Who, t.Key) }
 
 func (e *Engine) newWriter(s *Summary) *writer {
-	maps.DeleteFunc(e.slow, func(_ string, until time.Time) bool { return !e.now().Before(until) })
+	maps.DeleteFunc(e.slow, func(_ string, until time.Time) bool { return !e.local().Before(until) })
 	return &writer{beside: newBeside(), e: e, summary: s, taken: map[string]bool{}, busy: map[string]bool{},
 		persons: map[string]store.Person{}, fresh: map[string]bool{}, refused: map[string]*salesforce.Error{},
 		again: map[string]bool{}, most: map[string]int{}, apart: map[string]int{}, accepted: map[string]bool{}, lookups: e.cfg.Settings.Fields.Lookups()}
@@ -71,14 +71,14 @@ func (e *Engine) newWriter(s *Summary) *writer {
 func (w *writer) keepUp(ctx context.Context) {
 	w.arrived()
 	if !w.e.cfg.DryRun {
-		w.now = w.e.now()
+		w.now = w.e.local()
 		w.pump(ctx, false)
 	}
 }
 
 // drain sends what is due until nothing is.
 func (w *writer) drain(ctx context.Context) {
-	w.now = w.e.now()
+	w.now = w.e.local()
 	if _, err := w.e.cfg.Store.MakeParkedDue(ctx, w.now, nil); err != nil {
 		w.fail(err)
 	}
