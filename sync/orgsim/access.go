@@ -47,8 +47,8 @@ func (o *Org) setConvertedLeads(granted bool) {
 	o.put(t, t.order[0], rec)
 }
 
-// checkConverted refuses what the API user may not do to converted Leads: edit
-// one, or make a record refer to one.
+// checkConverted refuses to edit a converted Lead, and to make a record refer to
+// one, for an API user without the permission.
 func (o *Org) checkConverted(obj *Object, old, in map[string]any, by actor) *Error {
 	if by != api || o.tables["userpermissionaccess"].order[0].fields[convertedLeads] == true {
 		return nil
@@ -68,13 +68,14 @@ func (o *Org) checkConverted(obj *Object, old, in map[string]any, by actor) *Err
 	return nil
 }
 
-// HideFieldOf is HideField and LockFieldOf is LockField by names, for command
-// lines: what cannot be done is an error.
+// HideFieldOf takes read access to a field, as HideField does, but returns an error
+// where that is not possible.
 func (o *Org) HideFieldOf(object, field string) error {
 	return o.secureField(object, field, (*Object).HideField)
 }
 
-// LockFieldOf takes edit access to a field from the API user.
+// LockFieldOf takes edit access to a field, as LockField does, but returns an error
+// where that is not possible.
 func (o *Org) LockFieldOf(object, field string) error {
 	return o.secureField(object, field, (*Object).LockField)
 }

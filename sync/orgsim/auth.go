@@ -101,7 +101,7 @@ func (o *Org) checkPassword(form url.Values) oauthError {
 	return oauthError{}
 }
 
-// claims is what a JWT bearer assertion says. exp is a number; two known
+// claims are the claims of a JWT bearer assertion. exp is a number; two known
 // libraries send it as a string, and Salesforce takes that.
 type claims struct {
 	Iss, Sub, Aud string

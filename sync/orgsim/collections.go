@@ -156,7 +156,7 @@ func (o *Org) prepareRow(t *table, record map[string]any) (*pending, *Error) {
 	return p, nil
 }
 
-// takeKey sorts out what identifies the row, for upsert, update and create.
+// takeKey sets what identifies the row: the key of an upsert, the Id of an update, nothing for a create.
 func (p *pending) takeKey(key *Field, update bool) *Error {
 	switch {
 	case key == nil && update, key != nil && key.Name == "Id":
@@ -210,7 +210,7 @@ func (o *Org) spendCPU(rows []*pending) {
 }
 
 // apply saves the rows that are still good, in order, and takes all back where
-// one failed and none may stand alone.
+// one failed and all-or-none was asked for.
 func (o *Org) apply(rows []*pending, allOrNone bool, save func(*pending) *Error) {
 	mark := len(o.tx.undo)
 	failed := false
@@ -259,13 +259,13 @@ func (o *Org) save(p *pending, key *Field) (err *Error) {
 	return err
 }
 
-// byID finds the standing row of a write.
+// byID returns the row that a write names, if it is not deleted.
 func (o *Org) byID(t *table, id string) (*row, *Error) {
 	full, ok := parseID(id)
 	if !ok || t.obj.KeyPrefix != full[:3] {
 		return nil, reject("MALFORMED_ID", fmt.Sprintf("%s ID: id value of incorrect type: %s", t.obj.Label, id), "Id")
 	}
-	return o.standing(t, full)
+	return o.live(t, full)
 }
 
 func (o *Org) results(rows []*pending, upsert bool) answer {

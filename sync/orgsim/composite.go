@@ -174,8 +174,8 @@ func (o *Org) subrequest(outer *call, sr subrequest, bodies map[string]any) answ
 	return a
 }
 
-// resolve replaces the references in all texts of a body. It does not ask
-// whose text it is: a visitor's "@{x}" is a reference, too.
+// resolve replaces the references in all texts of a body. Every
+// text counts, also a visitor's "@{x}".
 func resolve(v any, bodies map[string]any) (any, *Error) {
 	switch v := v.(type) {
 	case string:

@@ -37,7 +37,7 @@ func (o *Org) deleteRow(p *pending) (err *Error) {
 	if p.t = o.byPrefix[full[:3]]; p.t == nil || o.visibleTable(p.t.obj.Name) == nil {
 		return noSuchID()
 	}
-	if p.done, err = o.standing(p.t, full); err != nil {
+	if p.done, err = o.live(p.t, full); err != nil {
 		return err
 	}
 	if p.t.obj.NoDelete {

@@ -31,7 +31,7 @@ func (o *Org) limits(c *call) (answer, *Error) {
 	}), nil
 }
 
-// summary is what an object is and allows; describe adds its fields.
+// summary returns the properties of an object without its fields.
 func (o *Org) summary(c *call, obj *Object) object {
 	base := "/services/data/v" + c.version + "/sobjects/" + obj.Name
 	return object{{"name", obj.Name}, {"label", obj.Label}, {"labelPlural", obj.Label + "s"}, {"keyPrefix", obj.KeyPrefix},

@@ -21,8 +21,8 @@
 //
 // # Inside the org
 //
-// Insert, Update, Delete and Purge are what users, admins and the telephony
-// vendor do: validated and stamped, but not bound by the API user's
+// Insert, Update, Delete, Undelete and Purge are the actions of users, admins and the
+// telephony vendor: validated and stamped, but not bound by the API user's
 // permissions. InsertLate and UpdateLate stamp a row now and show it later, as
 // a long transaction does. Until then an upsert does not find the row, and a
 // second insert of its unique key collides with it.

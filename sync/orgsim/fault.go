@@ -35,7 +35,7 @@ var opGroups = map[string][]string{
 	OpWrite: {OpCreate, OpUpsert, OpUpdate, OpDelete, OpComposite},
 }
 
-// A Request is what a fault can be matched against.
+// A Request describes a request to the functions that match faults.
 type Request struct {
 	Op         string
 	Method     string
@@ -59,7 +59,7 @@ const (
 // it matches, and at the Times-1 that follow.
 //
 // Subrequests of a composite are matched as well, with their own operation:
-// Status, Code and RowError work there, what concerns the connection does not.
+// Status, Code and RowError work there; faults of the connection do not.
 type Fault struct {
 	// Which requests. Empty fields match everything.
 	Op     string // an operation or a group
@@ -91,7 +91,7 @@ type Fault struct {
 	RowError *RowError
 }
 
-// A RowError says which rows of a write are refused, and how.
+// A RowError selects rows of a write and refuses them.
 type RowError struct {
 	Code, Message string
 	Every         int    // every n-th row, counted over all writes that the fault hits; 0 is 1
@@ -184,7 +184,7 @@ func (req Request) hasKey(key string) bool {
 	return strings.Contains(fold(string(req.Body)), fold(string(quoted))) || strings.Contains(fold(req.Path+"/"+req.ids), fold(key))
 }
 
-// answer is what the fault says in place of the org, or nil.
+// answer returns the fault's own answer, or nil where the org answers.
 func (f *Fault) answer() *answer {
 	if f.Status == 0 && f.Code == "" && f.Body == "" {
 		return nil

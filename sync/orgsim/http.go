@@ -167,7 +167,7 @@ func (o *Org) inflate(c *call) *answer {
 	return nil
 }
 
-// edge refuses what never gets as far as the org.
+// edge refuses requests that are too long, before the org sees them.
 func edge(r *http.Request) (answer, bool) {
 	size := len(r.RequestURI)
 	html := func(status int, text string) answer {

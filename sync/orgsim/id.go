@@ -21,7 +21,7 @@ func (o *Org) newID(prefix string) string {
 }
 
 // To18 appends the three characters that make a 15-character id safe to compare
-// without regard to case. Anything else comes back as it is.
+// without regard to case. Anything else is returned unchanged.
 func To18(id string) string {
 	if len(id) != 15 {
 		return id
@@ -40,7 +40,7 @@ func To18(id string) string {
 	return b.String()
 }
 
-// parseID accepts what the API accepts, 15 or 18 characters, and returns 18.
+// parseID accepts an id of 15 or 18 characters and returns 18.
 func parseID(s string) (id string, ok bool) {
 	if len(s) != 15 && len(s) != 18 {
 		return "", false

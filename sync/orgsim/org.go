@@ -46,8 +46,8 @@ const (
 	DefaultPackageVersion = "6.19"
 )
 
-// Org is a simulated Salesforce org. It is an http.Handler; its methods are
-// what happens inside the org, beside the API.
+// Org is a simulated Salesforce org. It is an http.Handler; its methods act inside the
+// org, without the API.
 type Org struct {
 	cfg Config
 	log *slog.Logger
@@ -177,7 +177,7 @@ func (o *Org) Update(object, id string, fields map[string]any) error {
 // one until visibleAfter has passed.
 func (o *Org) UpdateLate(object, id string, fields map[string]any, visibleAfter time.Duration) error {
 	return o.inside(object, func(t *table) *Error {
-		r, e := o.standing(t, id)
+		r, e := o.live(t, id)
 		if e != nil {
 			return e
 		}
@@ -196,7 +196,7 @@ func (o *Org) UpdateLate(object, id string, fields map[string]any, visibleAfter 
 // "queryAll" does, with a new SystemModstamp.
 func (o *Org) Delete(object, id string) error {
 	return o.inside(object, func(t *table) *Error {
-		r, e := o.standing(t, id)
+		r, e := o.live(t, id)
 		if e != nil {
 			return e
 		}
@@ -205,7 +205,7 @@ func (o *Org) Delete(object, id string) error {
 	})
 }
 
-// Purge removes a record for good, standing or deleted, and the details that
+// Purge removes a record for good, whether it is in the recycle bin or not, and the details that
 // were deleted with it.
 func (o *Org) Purge(object, id string) error {
 	return o.inside(object, func(t *table) *Error {
@@ -235,7 +235,7 @@ func (o *Org) inside(object string, change func(*table) *Error) error {
 	return nil
 }
 
-// Records returns an object's records as they stand and are visible now,
+// Records returns an object's records that are visible now and not deleted,
 // sorted by Id. Values are as JSON decoding of an API answer gives them.
 func (o *Org) Records(object string) []map[string]any {
 	o.mu.Lock()
@@ -252,7 +252,7 @@ func (o *Org) Records(object string) []map[string]any {
 	return all
 }
 
-// Get returns one record, also a deleted one; IsDeleted tells.
+// Get returns one record, also a deleted one, which has IsDeleted true.
 func (o *Org) Get(object, id string) (map[string]any, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

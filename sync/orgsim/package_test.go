@@ -175,3 +175,24 @@ func TestRevenueIsComputed(t *testing.T) {
 		t.Error("a formula took a value")
 	}
 }
+
+// TestEventTimes completes an Event's start, end and duration, as Salesforce does.
+func TestEventTimes(t *testing.T) {
+	w := newWorld(t, orgsim.Config{})
+	lead := w.insert("Lead", m{"LastName": "Byron", "Company": "A"})
+	id := w.insert("Event", m{"Subject": "Call", "Type": "Call", "WhoId": lead, "StartDateTime": "2026-11-20T10:00:00Z", "DurationInMinutes": 15,
+		"bizible2__BizibleId__c": "b-1"})
+	look := func() string {
+		r := w.query("SELECT StartDateTime, EndDateTime, DurationInMinutes, ActivityDate, Who.Type FROM Event WHERE bizible2__BizibleId__c = 'b-1'").Records[0]
+		return fmt.Sprint(r["StartDateTime"], " ", r["EndDateTime"], " ", r["DurationInMinutes"], " ", r["ActivityDate"], " ", r["Who"].(m)["Type"])
+	}
+	if got := look(); got != "2026-11-20T10:00:00.000+0000 2026-11-20T10:15:00.000+0000 15 2026-11-20 Lead" {
+		t.Error(got)
+	}
+	if err := w.org.Update("Event", id, m{"DurationInMinutes": 30}); err != nil || !strings.Contains(look(), "T10:30:00.000+0000 30 ") {
+		t.Errorf("%v: %s", err, look())
+	}
+	if err := w.org.Update("Event", id, m{"EndDateTime": "2026-11-20T11:00:00Z"}); err != nil || !strings.Contains(look(), "T11:00:00.000+0000 60 ") {
+		t.Errorf("%v: %s", err, look())
+	}
+}

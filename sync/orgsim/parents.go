@@ -68,7 +68,7 @@ func (o *Org) resolveParent(parent parentRef) (id string, err *Error) {
 	return "", err
 }
 
-// findKey returns the standing, visible rows with a key.
+// findKey returns the visible rows with a key that are not deleted.
 func (o *Org) findKey(t *table, f *Field, value any) []*row {
 	if value == nil {
 		return nil

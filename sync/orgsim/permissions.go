@@ -52,9 +52,9 @@ func (f *Field) secured(obj *Object) bool {
 }
 
 // DeployPermissionSet gives the API user the rights of a permission set, and no
-// others. What Salesforce refuses to deploy is refused: unknown names, required
-// and master-detail fields, objects without permissions of their own, and
-// permissions without those that they depend on. Then nothing changes.
+// others. As Salesforce does, it refuses unknown names, required and master-detail
+// fields, objects without permissions of their own, and permissions without those
+// that they depend on; then nothing changes.
 func (o *Org) DeployPermissionSet(metadata []byte) error {
 	var set permissionSet
 	if err := xml.Unmarshal(metadata, &set); err != nil {

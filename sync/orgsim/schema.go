@@ -9,7 +9,7 @@ import (
 )
 
 // A Field is one column, with the names that a describe gives its properties.
-// AddField fills in what follows from the name and the type.
+// AddField sets the properties that follow from the name and the type.
 type Field struct {
 	Name, Label string
 	// Type is one of id, string, textarea, picklist, combobox, phone, email,

@@ -67,7 +67,7 @@ func (o *Org) sobjects(c *call) (answer, *Error) {
 	return o.saveOne(p, nil, http.StatusNoContent)
 }
 
-// locate finds a standing record by Id, or by an external id field and value.
+// locate returns a record that is not deleted, by Id or by an external id field and value.
 func (o *Org) locate(t *table, path []string) (*row, *Error) {
 	if len(path) == 1 {
 		id, ok := parseID(path[0])

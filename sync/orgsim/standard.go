@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// standardSchema is what a Sales Cloud org with the Marketo Measure package
-// has, as far as a call sync can meet it.
+// standardSchema returns the objects of a Sales Cloud org with the Marketo Measure
+// package, as far as a call sync uses them.
 func standardSchema(mu *sync.Mutex) []*Object {
 	return addPackage(mu, []*Object{
 		accountObject(mu), contactObject(mu), leadObject(mu), opportunityObject(mu), contactRoleObject(mu), caseObject(mu),

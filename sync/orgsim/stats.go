@@ -1,6 +1,6 @@
 package orgsim
 
-// Stats counts what the org was asked since it was made or reset.
+// Stats counts requests and records since the org was made or reset.
 type Stats struct {
 	Requests     int // HTTP requests, whatever became of them; not those under /sim/
 	APICalls     int // what counts against the daily limit: no logins, no refusals for session or limit

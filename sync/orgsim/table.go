@@ -70,8 +70,8 @@ func (t *table) drop(r *row) {
 	t.order = slices.DeleteFunc(t.order, func(other *row) bool { return other == r })
 }
 
-// A tx is what one HTTP request does: its work counts against one CPU limit,
-// and can be taken back.
+// A tx is the transaction of one HTTP request: it has one CPU limit and can be rolled
+// back.
 type tx struct {
 	cpu       time.Duration
 	undo      []func()
@@ -138,8 +138,8 @@ func (o *Org) target(id any) (*Object, map[string]any) {
 	return t.obj, o.view(t.rows[s])
 }
 
-// standing finds a record that is neither deleted nor gone.
-func (o *Org) standing(t *table, id string) (*row, *Error) {
+// live returns a record that is neither deleted nor purged.
+func (o *Org) live(t *table, id string) (*row, *Error) {
 	r := t.rows[To18(id)]
 	if r == nil {
 		return nil, noSuchID()

@@ -20,8 +20,8 @@ const datetimeLayout = "2006-01-02T15:04:05.000-0700"
 var datetimeInputs = []string{"2006-01-02T15:04:05Z07:00", datetimeLayout}
 
 // decode turns a value of a request, or of a Go caller inside the org, into the
-// inner form. What does not fit the type spoils the whole request, as the API's
-// JSON parser knows the schema.
+// inner form. A value that does not fit the type fails the whole request, because
+// the API's JSON parser knows the schema.
 func decode(f *Field, v any) (any, *Error) {
 	switch v := v.(type) {
 	case nil:
@@ -150,7 +150,7 @@ func encode(f *Field, v any) any {
 	return v
 }
 
-// plain is a value as Go callers get it: what decoding the JSON would give.
+// plain returns a value as decoding its JSON would.
 func plain(f *Field, v any) any {
 	if n, ok := v.(float64); ok {
 		return n

@@ -10,7 +10,7 @@ import (
 	"unicode/utf16"
 )
 
-// Error is what Salesforce answers to one row or one request.
+// Error is a refusal of one row or of one request.
 type Error struct {
 	Status  int // HTTP status; 0: it refuses only a row
 	Code    string
@@ -35,7 +35,7 @@ func reject(code, message string, fields ...string) *Error {
 func noSuchID() *Error  { return reject("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id") }
 func isDeleted() *Error { return reject("ENTITY_IS_DELETED", "entity is deleted") }
 
-// An actor decides what may be written.
+// An actor is who writes: the API user is bound by permissions.
 type actor int
 
 const (
@@ -230,8 +230,8 @@ func (o *Org) validate(t *table, r *row, old, rec, in map[string]any) *Error {
 	return o.unique(t, r, rec)
 }
 
-// unique looks at every standing row, also one that is not visible yet: that
-// is how the loser of a race between two inserts learns of the other.
+// unique checks every row that is not deleted, also one that is not visible yet:
+// the second of two concurrent inserts is refused.
 func (o *Org) unique(t *table, r *row, rec map[string]any) *Error {
 	for _, f := range t.obj.fields {
 		if !f.Unique || rec[f.Name] == nil {

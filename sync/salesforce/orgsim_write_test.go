@@ -195,3 +195,21 @@ func TestOrgDelete(t *testing.T) {
 		t.Errorf("%+v, %v", page, err)
 	}
 }
+
+// TestOrgCreate creates records that have no external id; one that is refused keeps
+// no other back.
+func TestOrgCreate(t *testing.T) {
+	t.Parallel()
+	org, url := newOrg(t, orgsim.Config{})
+	c := connect(t, url, nil)
+	results, err := c.Create(context.Background(), "Lead", []map[string]any{{"LastName": "Byron", "Company": "A"}, {"LastName": "Lovelace"}})
+	if err != nil || results[0].Err != nil || results[1].Err == nil || results[1].Err.Code != "REQUIRED_FIELD_MISSING" {
+		t.Fatalf("%+v, %v", results, err)
+	}
+	if r, _ := org.Get("Lead", results[0].ID); r["LastName"] != "Byron" || len(org.Records("Lead")) != 1 {
+		t.Errorf("the Lead is %v", r)
+	}
+	if _, err := c.Create(context.Background(), "no object", nil); err == nil {
+		t.Error("an invalid name was sent")
+	}
+}
