@@ -31,7 +31,8 @@ type app struct {
 	engine *engine.Engine
 	clock  *clock.Clock
 	watch  *monitor.Server
-	geo    *geoIP // nil: none configured
+	geo    *geoIP       // nil: none configured
+	local  net.Listener // for local commands; nil: none
 
 	cycled    chan struct{}                       // holds a token after a cycle
 	completed chan struct{}                       // holds a token after a cycle without an error

@@ -17,7 +17,7 @@ import (
 	"callpoint/store"
 )
 
-// daemonCall asks the daemon that listens at CALLPOINT_LISTEN. body (nil: none) goes as
+// daemonCall asks the running daemon. body (nil: none) goes as
 // JSON, unless it is an io.Reader, which goes as NDJSON; the answer is decoded into into
 // (nil: dropped), or copied if that is an io.Writer. running is false, without an error,
 // where nothing listens: then the store is free to be opened.
@@ -43,7 +43,7 @@ func (p *program) daemonCall(ctx context.Context, c Config, method, path string,
 		return false, nil
 	}
 	if err != nil {
-		return true, failed(fmt.Errorf("ask the daemon at %s: %w", c.Listen, plainURLError(err)))
+		return true, failed(fmt.Errorf("ask the daemon at %s: %w", c.daemonAddress(), plainURLError(err)))
 	}
 	defer resp.Body.Close()
 	p.useZone(resp.Header.Get(zoneHeader))
@@ -59,31 +59,42 @@ func (p *program) daemonCall(ctx context.Context, c Config, method, path string,
 		err = json.NewDecoder(resp.Body).Decode(to)
 	}
 	if err != nil {
-		return true, failed(fmt.Errorf("answer of the daemon at %s: %w", c.Listen, err))
+		return true, failed(fmt.Errorf("answer of the daemon at %s: %w", c.daemonAddress(), err))
 	}
 	return true, nil
 }
 
-// daemonClient dials CALLPOINT_LISTEN and nothing else: no proxy, no redirect.
+// daemonClient returns a client of the daemon, which dials its Unix socket or, where
+// CALLPOINT_LISTEN names another machine, that address: no proxy, no redirect.
 func daemonClient(c Config) (*http.Client, string) {
-	network, address := "tcp", c.Listen
-	host := c.Listen
-	if path, unix := strings.CutPrefix(c.Listen, "unix:"); unix {
-		network, address, host = "unix", path, "localhost"
-	} else if h, port, err := net.SplitHostPort(c.Listen); err == nil {
-		// An unspecified address is for listening; on this machine it means loopback.
-		if ip := net.ParseIP(h); h == "" || ip != nil && ip.IsUnspecified() {
-			host = net.JoinHostPort("localhost", port)
-			address = host
+	dial, host := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := net.Conn(nil), error(syscall.ENOENT)
+		for _, path := range c.localSockets() {
+			if conn, err = dialLocal(ctx, path); err == nil || !nobodyListens(err) {
+				break
+			}
+		}
+		return conn, err
+	}, "localhost"
+	if c.remoteHost() {
+		dialer := &net.Dialer{Timeout: 5 * time.Second}
+		host = c.Listen
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", c.Listen)
 		}
 	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &http.Client{
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
-		}},
+		Transport:     &http.Transport{DialContext: dial},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, "http://" + host
+}
+
+// daemonAddress returns where commands look for the daemon first.
+func (c *Config) daemonAddress() string {
+	if c.remoteHost() {
+		return c.Listen
+	}
+	return c.localSocket()
 }
 
 func requestBody(body any) (r io.Reader, kind string, err error) {
@@ -97,8 +108,8 @@ func requestBody(body any) (r io.Reader, kind string, err error) {
 	return bytes.NewReader(j), "application/json", err
 }
 
-// nobodyListens tells a daemon that does not run from one that does not answer. A daemon
-// on a port of the system's choice (:0) cannot be found either.
+// nobodyListens reports whether an error means that no daemon runs, rather than that one
+// does not answer.
 func nobodyListens(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
@@ -121,11 +132,11 @@ func refusalOf(c Config, resp *http.Response) error {
 	}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized:
-		return fmt.Errorf("the daemon at %s refuses the token: set CALLPOINT_TOKEN (or CALLPOINT_TOKEN_FILE) as the daemon has it", c.Listen)
+		return fmt.Errorf("the daemon at %s refuses the token: set CALLPOINT_TOKEN (or CALLPOINT_TOKEN_FILE) as the daemon has it", c.daemonAddress())
 	case http.StatusNotFound:
 		return notFoundError(text)
 	}
-	return fmt.Errorf("the daemon at %s answers %s: %s", c.Listen, resp.Status, text)
+	return fmt.Errorf("the daemon at %s answers %s: %s", c.daemonAddress(), resp.Status, text)
 }
 
 // notFoundError is what the daemon says of a thing that does not exist.

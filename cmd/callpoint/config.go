@@ -18,6 +18,7 @@ import (
 // a file named by X_FILE, or from systemd's credentials directory as x.
 type Config struct {
 	EnvFile    string // the env file that was read; empty: none
+	RuntimeDir string // systemd's directory for sockets; empty: none
 	StoreNamed bool   // CALLPOINT_STORE or systemd's state directory names the store
 	Unread     error  // why the machine's own env file could not be read
 
@@ -86,6 +87,7 @@ type Config struct {
 
 // defaults fills in what depends on the surroundings.
 func (c *Config) defaults(env map[string]string) {
+	c.RuntimeDir, _, _ = strings.Cut(env["RUNTIME_DIRECTORY"], ":")
 	c.StoreNamed = c.Store != "" || env["STATE_DIRECTORY"] != ""
 	switch dir, _, _ := strings.Cut(env["STATE_DIRECTORY"], ":"); {
 	case c.Store != "":

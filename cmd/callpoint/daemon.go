@@ -44,6 +44,9 @@ func (p *program) daemon(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(failed(err), a.close())
 	}
+	if a.local, err = c.listenLocal(ctx); err != nil {
+		log.Warn("local commands cannot reach this daemon", "err", err)
+	}
 	return errors.Join(a.serve(ctx, l, systemd), a.close())
 }
 
@@ -60,6 +63,9 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 	srv := collector.NewServer(h, a.log)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
+	if a.local != nil {
+		go func() { _ = srv.Serve(a.local) }() // Shutdown ends it with the other one
+	}
 	ran := make(chan error, 1)
 	go func() { ran <- a.engine.Run(ctx, a.cfg.PollInterval) }()
 	a.log.Info("callpoint is running", "listen", l.Addr().String(), "store", a.store.Path(), "interval", a.cfg.PollInterval.String())

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 	// A set-up of the machine that runs the tests must not matter.
 	systemConfig = filepath.Join(os.Getenv("SYSTEM_ROOT"), "no-such-folder", "etc", "callpoint.env")
 	systemStore = filepath.Join(os.Getenv("SYSTEM_ROOT"), "no-such-folder", "callpoint.db")
+	systemSocket = filepath.Join(os.Getenv("SYSTEM_ROOT"), "no-such-folder", "callpoint.sock")
 	if root := os.Getenv("SYSTEM_ROOT"); root != "" {
 		systemConfig, systemStore = filepath.Join(root, "etc", "callpoint.env"), filepath.Join(root, "var", "callpoint.db")
 	}
@@ -219,7 +221,7 @@ func (b *bench) start(c *exec.Cmd) *running {
 			if strings.HasPrefix(c.Listen, "/") {
 				c.Listen = "unix:" + c.Listen
 			}
-			d.client, d.url = daemonClient(c)
+			d.client, d.url = listenerClient(c.Listen)
 			b.t.Cleanup(d.client.CloseIdleConnections)
 		}
 		if err != nil {
@@ -231,6 +233,18 @@ func (b *bench) start(c *exec.Cmd) *running {
 		d.done <- c.Wait()
 	}()
 	return d
+}
+
+// listenerClient returns a client of whatever listens at an address.
+func listenerClient(address string) (*http.Client, string) {
+	network, host := "tcp", address
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address, host = "unix", path, "localhost"
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}}}, "http://" + host
 }
 
 // stop sends SIGTERM and expects a clean end within 10 seconds.

@@ -96,7 +96,7 @@ func (b visited) clients(visitor string) {
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {
-			c, url := daemonClient(Config{Listen: "unix:" + b.socket})
+			c, url := listenerClient("unix:" + b.socket)
 			defer c.CloseIdleConnections()
 			body, _ := json.Marshal(view(visitor, yesterday("12:00:00"), fmt.Sprint("https://www.example.com/", i), ""))
 			resp, err := c.Post(url+"/v1/events", "application/json", bytes.NewReader(body))
