@@ -3,10 +3,15 @@
 
 ARCH    ?= $(shell go env GOARCH)
 COMMIT  := $(shell git rev-parse --short=12 HEAD)
-VERSION ?= $(shell git describe --tags --match 'v*' 2>/dev/null || echo v0.0.0-$(COMMIT))
+VERSION ?= $(shell packaging/version.sh)
+# Of the packages' metadata; set them to your own where you publish packages.
+export HOMEPAGE   ?= https://callpoint.example
+export MAINTAINER ?= callpoint maintainers <maintainers@callpoint.example>
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 MTIME   := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
+DATE    := $(shell LC_ALL=C date -u -R -d @$(SOURCE_DATE_EPOCH))
 BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=true
+STRIP   := -ldflags='-s -w'
 TOOLS   := $(CURDIR)/dist/tools
 
 # The long forms of the experiments in docs/reliability.md: some ten to thirty minutes, as root.
@@ -33,7 +38,7 @@ fuzz:
 soak:
 	SOAK=1h go test -count=1 -timeout 90m -run 'TestSoak$$' -v ./cmd/callpoint
 
-.PHONY: build test race dist package sbom reproducible clean
+.PHONY: build test race dist package image sbom lintian reproducible clean
 
 build:
 	$(BUILD) -o callpoint ./cmd/callpoint
@@ -46,31 +51,46 @@ race:
 
 # What goes into a package: the binary of ARCH, and what this machine's makes of itself.
 dist: sbom
-	mkdir -p dist/completion dist/man
+	rm -rf dist/completion dist/man dist/doc
+	mkdir -p dist/completion dist/man dist/doc
 	$(BUILD) -o dist/native ./cmd/callpoint
 	dist/native man dist/man
+	gzip -9n dist/man/*
 	for shell in bash zsh fish; do dist/native completion $$shell >dist/completion/$$shell || exit; done
+	go run ./packaging/licenses dist/callpoint | gzip -9n >dist/doc/third-party-licenses.txt.gz
+	printf 'callpoint (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md beside this file.\n\n -- %s  %s\n' \
+		'$(VERSION)' '$(MAINTAINER)' '$(DATE)' | gzip -9n >dist/doc/changelog.gz
+	sed 's|@HOMEPAGE@|$(HOMEPAGE)|; s|@MAINTAINER@|$(MAINTAINER)|' packaging/copyright >dist/doc/copyright
 
 # What the binary says that it is made of.
 sbom: dist/callpoint $(TOOLS)/cyclonedx-gomod
-	$(TOOLS)/cyclonedx-gomod bin -json -noserial -version $(VERSION) -output dist/callpoint.cdx.json dist/callpoint
+	$(TOOLS)/cyclonedx-gomod bin -json -noserial -licenses -assert-licenses -version '$(VERSION)' -output dist/callpoint.cdx.json dist/callpoint
 	# Its own time of day is no part of what was built.
 	sed -i 's/^\( *"timestamp": \).*/\1"$(MTIME)",/' dist/callpoint.cdx.json
 
 .PHONY: dist/callpoint
 dist/callpoint:
-	GOOS=linux GOARCH=$(ARCH) $(BUILD) -o dist/callpoint ./cmd/callpoint
+	GOOS=linux GOARCH=$(ARCH) $(BUILD) $(STRIP) -o dist/callpoint ./cmd/callpoint
 
 package: dist $(TOOLS)/nfpm
 	for kind in deb rpm; do \
-		ARCH=$(ARCH) VERSION=$(VERSION) $(TOOLS)/nfpm package --config packaging/nfpm.yaml --packager $$kind --target dist/ || exit; \
+		ARCH=$(ARCH) VERSION='$(VERSION)' $(TOOLS)/nfpm package --config packaging/nfpm.yaml --packager $$kind --target dist/ || exit; \
 	done
 	cd dist && sha256sum *.deb *.rpm callpoint callpoint.cdx.json >SHA256SUMS && cat SHA256SUMS
+
+# What Debian's own check says of the package; errors fail.
+lintian:
+	lintian --allow-root --fail-on error --tag-display-limit 0 dist/*.deb
+
+# A container image as a plain OCI layout: podman run oci:dist/image, skopeo copy oci:dist/image ...
+image: dist/callpoint
+	rm -rf dist/image
+	go run ./packaging/oci -binary dist/callpoint -version '$(VERSION)' -arch $(ARCH) -out dist/image
 
 # Two builds from two folders must be equal, byte by byte.
 reproducible:
 	rm -rf dist/a dist/b
-	for copy in a b; do git clone -q . dist/$$copy && $(MAKE) -C dist/$$copy package TOOLS=$(TOOLS) VERSION=$(VERSION) >/dev/null || exit; done
+	for copy in a b; do git clone -q . dist/$$copy && $(MAKE) -C dist/$$copy package TOOLS=$(TOOLS) VERSION='$(VERSION)' >/dev/null || exit; done
 	diff dist/a/dist/SHA256SUMS dist/b/dist/SHA256SUMS && echo "equal: two builds from two folders"
 	rm -rf dist/a dist/b
 

@@ -15,7 +15,9 @@ files='/usr/bin/callpoint 755
 /usr/share/doc/callpoint/README.md 644
 /usr/share/doc/callpoint/docs/upgrade.md 644
 /usr/share/doc/callpoint/callpoint.cdx.json 644
-/usr/share/man/man1/callpoint.1 644
+/usr/share/man/man1/callpoint.1.gz 644
+/usr/share/man/man5/callpoint.env.5.gz 644
+/usr/share/doc/callpoint/third-party-licenses.txt.gz 644
 /usr/share/bash-completion/completions/callpoint 644'
 
 # check_files reads lines "path mode owner group" of what is there.
@@ -32,6 +34,7 @@ inside() {
 	check_files /tmp/files
 	dpkg --verify callpoint
 	callpoint version
+	callpoint version | grep -qF " $(dpkg-query -f '${Version}' -W callpoint) " || die "the program has another version than its package"
 	if getent passwd callpoint; then die "a user was made: systemd makes one by itself"; fi
 	for unit in callpoint.service callpoint-sync.service callpoint-sync.timer; do
 		systemd-analyze verify "/usr/lib/systemd/system/$unit"
@@ -71,7 +74,7 @@ trap 'rm -rf "$work"' EXIT
 sed 's/^# callpoint/# A later callpoint/' config.example.env >"$work/later.env"
 echo "# later" >>"$work/later.env"
 sed "s#src: config.example.env, dst: /etc#src: $work/later.env, dst: /etc#" packaging/nfpm.yaml >"$work/later.yaml"
-ARCH=$(dpkg --print-architecture) VERSION=v99.0.0 dist/tools/nfpm package --config "$work/later.yaml" --packager deb --target "$work/later.deb" >/dev/null
+ARCH=$(dpkg --print-architecture) VERSION=99.0.0 dist/tools/nfpm package --config "$work/later.yaml" --packager deb --target "$work/later.deb" >/dev/null
 cp packaging/test.sh "$deb" "$work/"
 
 # A mount namespace of its own: the layers vanish with its last process.

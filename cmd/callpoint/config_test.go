@@ -248,3 +248,17 @@ func TestUnitsHandOverEverySecret(t *testing.T) {
 		}
 	}
 }
+
+// The program names the version that its package has: packaging/version.sh.
+func TestVersionSorts(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"v1.2.3": "1.2.3", "v1.2.3+dirty": "1.2.3", "(devel)": "(devel)",
+		"v0.0.0-20261125205226-e172c6f34cd8": "0.0.0~20261125205226.e172c6f34cd8", "v0.0.0-20261125205226-e172c6f34cd8+dirty": "0.0.0~20261125205226.e172c6f34cd8",
+		"v1.2.4-0.20261125205226-e172c6f34cd8": "1.2.3+20261125205226.e172c6f34cd8", "v0.0.1-0.20261125205226-e172c6f34cd8": "0.0.0+20261125205226.e172c6f34cd8",
+	} {
+		if got := sortable(given); got != want {
+			t.Errorf("%s is %s, want %s", given, got, want)
+		}
+	}
+}

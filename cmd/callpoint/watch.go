@@ -46,7 +46,7 @@ func first(names []string) string {
 func build() monitor.Build {
 	b := monitor.Build{Version: "(unknown)"}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		b.Version, b.Go = info.Main.Version, info.GoVersion
+		b.Version, b.Go = sortable(info.Main.Version), info.GoVersion
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
 				b.Revision = s.Value
