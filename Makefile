@@ -73,6 +73,7 @@ dist/callpoint:
 	GOOS=linux GOARCH=$(ARCH) $(BUILD) $(STRIP) -o dist/callpoint ./cmd/callpoint
 
 package: dist $(TOOLS)/nfpm
+	rm -f dist/*.deb dist/*.rpm
 	for kind in deb rpm; do \
 		ARCH=$(ARCH) VERSION='$(VERSION)' $(TOOLS)/nfpm package --config packaging/nfpm.yaml --packager $$kind --target dist/ || exit; \
 	done

@@ -378,5 +378,5 @@ func (i *initializer) next(s *setupFiles, c Config) []string {
 		tag = []string{"2. Name the site: callpoint init --site https://www.example.com prints the tag for its pages."}
 	}
 	return slices.Concat([]string{"1. Deploy the permission set and assign it to the integration user (docs/salesforce-setup.md):",
-		"     " + command + " check --permission-set > callpoint.permissionset-meta.xml"}, tag, unit)
+		"     " + command + " metadata callpoint-sfdx     # or check --permission-set for that file alone"}, tag, unit)
 }

@@ -185,7 +185,7 @@ func TestDocumentedFlagsAreThere(t *testing.T) {
 }
 
 // foreignFlags are of other programs that the documents call.
-var foreignFlags = map[string]bool{"data-binary": true}
+var foreignFlags = map[string]bool{"data-binary": true, "source-dir": true, "target-org": true, "on-behalf-of": true, "name": true}
 
 // The unit opens the port that is the default, and reads the folder that the README fills.
 func TestUnitFitsTheDefaults(t *testing.T) {

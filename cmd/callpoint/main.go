@@ -188,7 +188,7 @@ them.`,
 		return outputFormats(cmd), cobra.ShellCompDirectiveNoFileComp
 	})
 	c.CompletionOptions.DisableDefaultCmd = true // ours takes the shell as its argument
-	c.AddCommand(p.demoCommand(), p.initCommand(), p.orgCommand(), p.channelsCommand(), p.explainCommand(), p.callsCommand(),
+	c.AddCommand(p.demoCommand(), p.initCommand(), p.metadataCommand(), p.orgCommand(), p.channelsCommand(), p.explainCommand(), p.callsCommand(),
 		p.reportCommand(), p.statusCommand(), p.storeCommand(), p.forgetCommand(), p.importCommand(),
 		p.relayCommand(), p.checkCommand(), p.parkedCommand(), p.reconcileCommand(), p.retractCommand(),
 		p.completionCommand(), p.manCommand(), p.versionCommand())
