@@ -110,16 +110,15 @@ func (r *resolver) detail(m *match, x *Session) string {
 
 // nearest tells how far the call lies from the nearest session, after an introduction, or what else to say if there is none.
 func (r *resolver) nearest(m *match, intro, none string) string {
+	before := r.sessionBefore(m)
 	switch {
 	case m.distance < 0:
 		x := &r.sessions[m.before+1]
 		return fmt.Sprintf("%s%s before the session of %s started", intro, span(-m.distance), clock(x.StartedAt))
-	case m.before >= 0 && m.distance == 0:
-		x := &r.sessions[m.before]
-		return fmt.Sprintf("%sjust as the window of the session of %s closed (%s)", intro, clock(x.StartedAt), clock(r.s.windowEnd(x)))
-	case m.before >= 0:
-		x := &r.sessions[m.before]
-		return fmt.Sprintf("%s%s after the window of the session of %s closed (%s)", intro, span(m.distance), clock(x.StartedAt), clock(r.s.windowEnd(x)))
+	case before != nil && m.distance == 0:
+		return fmt.Sprintf("%sjust as the window of the session of %s closed (%s)", intro, clock(before.StartedAt), clock(r.s.windowEnd(before)))
+	case before != nil:
+		return fmt.Sprintf("%s%s after the window of the session of %s closed (%s)", intro, span(m.distance), clock(before.StartedAt), clock(r.s.windowEnd(before)))
 	}
 	return none
 }

@@ -95,14 +95,35 @@ func (r *resolver) findSession(m *match) {
 		m.session = next
 		return
 	}
-	if m.before >= 0 {
-		m.distance = r.s.outside(&r.sessions[m.before], at)
+	before := r.sessionBefore(m)
+	if before != nil {
+		m.distance = r.s.outside(before, at)
 	}
 	if next < len(r.sessions) {
-		if d := r.s.outside(&r.sessions[next], at); m.before < 0 || -d < m.distance {
+		if d := r.s.outside(&r.sessions[next], at); before == nil || -d < m.distance {
 			m.distance = d
 		}
 	}
+}
+
+// sessionBefore returns the latest session that starts at or before a call, also if retention
+// has dropped it since; nil if there is none.
+func (r *resolver) sessionBefore(m *match) *Session {
+	if m.before >= 0 {
+		return &r.sessions[m.before]
+	}
+	last := r.j.PrunedLast
+	if last == nil || last.StartedAt.After(m.call.At) {
+		return nil
+	}
+	dropped := *last
+	if dropped.Cut.IsZero() && len(r.sessions) > 0 {
+		dropped.Cut = r.sessions[0].StartedAt
+	}
+	if m.call.At.Before(r.s.windowEnd(&dropped)) {
+		return nil // it came in its window, and its snapshot knows the answer
+	}
+	return &dropped
 }
 
 // isFrozen reports whether a call is re-mapped from its snapshot alone, because what it was matched with is

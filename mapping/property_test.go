@@ -148,7 +148,7 @@ func TestLateData(t *testing.T) {
 	}
 }
 
-// Retention changes no touchpoint, and no reason but the words of one.
+// Retention changes no touchpoint, no reason and no distance.
 func TestRetentionKeepsTouchpoints(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -170,8 +170,8 @@ func TestRetentionKeepsTouchpoints(t *testing.T) {
 				t.Fatalf("seed %d: pruned %d times, before %s: %s", seed, i+1, s.journey.PrunedBefore, diff)
 			}
 			for k := range before.Calls {
-				if b, a := before.Calls[k].Reason, after.Calls[k].Reason; (b == Matched || b == MatchedClockSkew) && a != b {
-					t.Fatalf("seed %d: %s became %s", seed, b, a)
+				if b, a := before.Calls[k], after.Calls[k]; a.Reason != b.Reason || a.Distance != b.Distance {
+					t.Fatalf("seed %d: pruned before %s, %s at distance %d became %s at %d", seed, s.journey.PrunedBefore, b.Reason, b.Distance, a.Reason, a.Distance)
 				}
 			}
 			s.remember(after)

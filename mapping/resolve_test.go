@@ -234,6 +234,31 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// What a written answer rests on survives the retention: the position of a call from before the
+// collection, and the distance of one outside every window.
+func TestRetentionKeepsAnswers(t *testing.T) {
+	t.Parallel()
+	s := story{t: t, settings: Default(), journey: Journey{
+		Visitor: "v1", Now: at("18:00:00"), Earliest: at("08:00:00"),
+		Events: []Event{view("12:00:00", "https://www.example.com/")}, Calls: []Call{call("a", "07:00:00"), call("b", "16:00:00")},
+	}}
+	s.journey.Calls[0].Written = true
+	before := s.settings.Resolve(s.journey)
+	s.remember(before)
+	s.settings.Prune(&s.journey, at("15:00:00"))
+	after := s.settings.Resolve(s.journey)
+	if got := after.Touchpoints[0].Values["bizible2__Touchpoint_Position__c"]; got != "FT, LC" || after.Calls[0].Reason != BeforeCollection {
+		t.Errorf("the call before the collection is %v, %s", got, after.Calls[0].Reason)
+	}
+	if diff := cmp.Diff(before.Touchpoints, after.Touchpoints); diff != "" {
+		t.Error(diff)
+	}
+	b, a := before.Calls[1], after.Calls[1]
+	if a.Distance != b.Distance || a.Detail != b.Detail || a.Distance != 12600 {
+		t.Errorf("%d, %s\nbecame %d, %s", b.Distance, b.Detail, a.Distance, a.Detail)
+	}
+}
+
 // A deleted call keeps its snapshot: its record still says what it said.
 func TestSnapshotOfDeleted(t *testing.T) {
 	t.Parallel()
