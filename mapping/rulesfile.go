@@ -212,8 +212,8 @@ func (p *ruleParser) cell(line, column int, text string) cell {
 		if complaint != "" {
 			p.fail(line, columns[column], alternative, complaint)
 		}
-		if column == landingPage && pattern.kind == textPattern && len(pattern.parts) == 1 && !strings.Contains(alternative, "://") {
-			p.doubt(line, columns[column], alternative, "fits no page: it is compared with the whole URL, https:// and all; put * around it")
+		if dead := deadCell(column, alternative, pattern); complaint == "" && dead != "" {
+			p.doubt(line, columns[column], alternative, dead)
 		}
 		c = append(c, pattern)
 	}
