@@ -249,6 +249,9 @@ func (r *rig) standing() map[string]map[string]any {
 	for _, rec := range r.org.Records(touchpoint) {
 		id := strings.TrimPrefix(fmt.Sprint(rec[uniqueID]), "callpoint_")
 		key := fmt.Sprintf("touchpoint of %v", subject[id])
+		if strings.HasPrefix(id, "s_") {
+			key = fmt.Sprintf("touchpoint of %s for the session of %v on %v", who[rec["bizible2__Bizible_Person__c"]], rec["bizible2__Touchpoint_Date__c"], rec["bizible2__Landing_Page_Raw__c"])
+		}
 		if all[key] != nil {
 			r.t.Errorf("two: %s", key)
 		}
