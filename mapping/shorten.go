@@ -29,23 +29,11 @@ func shortenURL(raw string, limit int) (string, bool) {
 	if limit <= 0 || utf16Len(raw) <= limit {
 		return raw, false
 	}
-	return shorten(raw, limit, utf16Len, func(s string) string { s, _ = cut(s, limit); return s }), true
-}
-
-// ShortenURL shortens a URL to a number of bytes. It keeps what the channel rules and the fields
-// of a touchpoint need most: host and path, then campaign tags and click ids, then the rest.
-func ShortenURL(raw string, limit int) string {
-	if len(raw) <= limit {
-		return raw
-	}
-	return shorten(raw, limit, func(s string) int { return len(s) }, func(s string) string { return fold(s, limit) })
-}
-
-func shorten(raw string, limit int, size func(string) int, cut func(string) string) string {
 	base, parts := urlParts(raw)
-	room := limit - size(base)
+	room := limit - utf16Len(base)
 	if room < 0 {
-		return withoutHalfEscape(cut(base))
+		base, _ = cut(base, limit)
+		return withoutHalfEscape(base), true
 	}
 	order := make([]int, len(parts))
 	for i := range order {
@@ -54,8 +42,8 @@ func shorten(raw string, limit int, size func(string) int, cut func(string) stri
 	slices.SortStableFunc(order, func(a, b int) int { return parts[a].rank - parts[b].rank })
 	dropped := make([]bool, len(parts))
 	for _, i := range order {
-		if n := 1 + size(parts[i].text); n <= room { // one more for the mark before it
-			room -= n
+		if size := 1 + utf16Len(parts[i].text); size <= room { // one more for the mark before it
+			room -= size
 		} else {
 			dropped[i] = true
 		}
@@ -66,7 +54,7 @@ func shorten(raw string, limit int, size func(string) int, cut func(string) stri
 			kept = append(kept, p)
 		}
 	}
-	return joinURL(base, kept)
+	return joinURL(base, kept), true
 }
 
 // joinURL puts a URL together again.

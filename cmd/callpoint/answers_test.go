@@ -51,7 +51,7 @@ func (b *bench) answered(d *running, args ...string) string {
 	return asked
 }
 
-// oneMatch is a call tied to a session by a Google ad, and one 18 minutes too late.
+// oneMatch is a call matched to a session by a Google ad, and one 18 minutes too late.
 func oneMatch(b *bench, d *running) (matched, late string) {
 	b.t.Helper()
 	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/?gclid=x&utm_source=google&utm_medium=cpc&utm_campaign=hail", "https://www.google.com/"),
@@ -69,14 +69,14 @@ func TestExplain(t *testing.T) {
 	matched, late := oneMatch(b, d)
 
 	out := b.answered(nil, "explain", late)
-	for _, s := range []string{late, "not tied to a web session (outside_window)", "18 min after the window", "What to do", "report --what-if",
+	for _, s := range []string{late, "not matched to a web session (outside window)", "18 min after the window", "What to do", "report --what-if",
 		"Subject Inbound call", "WhoId (empty)", "bizible2__Bizible_Touchpoint_Date__c", visitorB, "gclid=y", "18 min after the nearest window",
-		`Campaign "Phone Call*"`, "bizible2__Touchpoint_Source__c", "CRM Activity", "stands as it should", fmt.Sprint(b.touchpoint(late)["Id"])} {
+		`Campaign "Phone Call*"`, "bizible2__Touchpoint_Source__c", "CRM Activity", "is up to date", fmt.Sprint(b.touchpoint(late)["Id"])} {
 		if !strings.Contains(strings.Join(strings.Fields(out), " "), s) {
 			t.Errorf("explain does not say %q:\n%s", s, out)
 		}
 	}
-	if out := b.answered(nil, "explain", matched[:15]); !strings.Contains(out, "tied to a web session") || !strings.Contains(out, "Paid Search.AdWords") || strings.Contains(out, "What to do") {
+	if out := b.answered(nil, "explain", matched[:15]); !strings.Contains(out, ": matched to a web session") || !strings.Contains(out, "Paid Search.AdWords") || strings.Contains(out, "What to do") {
 		t.Errorf("explain of a matched call, by 15 characters:\n%s", out)
 	}
 	var v monitor.CallView

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -32,10 +31,10 @@ column, for a spreadsheet.`,
 		Annotations: map[string]string{"formats": "text,json,csv"},
 		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := monitor.ParseCallQuery(reason, state, since, fmt.Sprint(limit), time.Now()); err != nil {
+			q := url.Values{"reason": {reason}, "state": {state}, "since": {since}, "limit": {fmt.Sprint(limit)}}
+			if _, err := monitor.ParseCallQuery(q.Get, time.Now()); err != nil {
 				return usage(fmt.Errorf("--%w%s", err, similar(reason, monitor.ReasonNames())+similar(state, monitor.StateNames())))
 			}
-			q := url.Values{"reason": {reason}, "state": {state}, "since": {since}, "limit": {fmt.Sprint(limit)}}
 			var list monitor.CallList
 			if err := p.ask(cmd.Context(), http.MethodGet, "/v1/calls?"+q.Encode(), nil, &list); err != nil {
 				return err
@@ -103,20 +102,9 @@ func channelText(v monitor.CallView, none string) string {
 
 // callCSV writes one row for each call; times are UTC, as in JSON.
 func (p *program) callCSV(list monitor.CallList) error {
-	w := csv.NewWriter(p.stdout)
-	_ = w.Write([]string{"task_id", "call_time", "bizible_id", "who_id", "type", "subject", "reason", "state",
-		"channel_path", "salesforce_id", "salesforce_code", "detail"}) // Error returns what went wrong
-	for _, v := range list.Calls {
-		row := []string{v.TaskID, v.CallTime.UTC().Format(time.RFC3339), v.BizibleID, v.WhoID, v.Type, v.Subject, string(v.Reason), string(v.State),
-			channelText(v, ""), v.Salesforce.ID, v.Salesforce.Code, v.Detail}
-		for i := range row {
-			row[i] = formula(row[i])
-		}
-		_ = w.Write(row)
-	}
-	w.Flush()
+	err := monitor.WriteCSV(p.stdout, list.Calls)
 	if list.More {
 		fmt.Fprintf(p.stderr, "Showing the newest %d calls. Use --limit or --since to see more.\n", len(list.Calls))
 	}
-	return w.Error()
+	return err
 }

@@ -33,7 +33,7 @@ never read gives exit code 1.`,
 			if p.output == "json" {
 				return json.NewEncoder(p.stdout).Encode(v)
 			}
-			_, err := fmt.Fprint(p.stdout, p.explanation(monitor.Explain(v)))
+			_, err := fmt.Fprint(p.stdout, p.explanation(monitor.Explain(v, p.zone())))
 			return err
 		},
 	}

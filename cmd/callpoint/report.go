@@ -139,18 +139,10 @@ func (p *program) reportCSV(r monitor.Report) error {
 	w := csv.NewWriter(p.stdout)
 	_ = w.Write([]string{"channel", "subchannel", "touchpoint_type", "calls", "matched"}) // Error tells
 	for _, row := range r.Rows {
-		_ = w.Write([]string{formula(row.Channel), formula(row.Subchannel), formula(row.Type), strconv.Itoa(row.Calls), strconv.Itoa(row.Matched)})
+		_ = w.Write([]string{monitor.NoFormula(row.Channel), monitor.NoFormula(row.Subchannel), monitor.NoFormula(row.Type), strconv.Itoa(row.Calls), strconv.Itoa(row.Matched)})
 	}
 	w.Flush()
 	return w.Error()
-}
-
-// formula keeps a spreadsheet from running what a Task's Type says.
-func formula(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }
 
 func (p *program) reportText(r monitor.Report) string {

@@ -21,7 +21,7 @@ import (
 // watches is what the monitor of a running app looks at.
 func (a *app) watches() monitor.Config {
 	return monitor.Config{
-		Store: a.store, Engine: a.engine, Clock: a.clock, Org: a.client, Interval: a.cfg.PollInterval, Now: time.Now, Log: a.log, Build: build(), DryRun: a.cfg.DryRun, Host: first(a.cfg.Hosts),
+		Store: a.store, Engine: a.engine, Clock: a.clock, Org: a.client, Interval: a.cfg.PollInterval, Now: time.Now, Log: a.log, Build: build(), OrgURL: a.cfg.Domain, Zone: a.zone, DryRun: a.cfg.DryRun, Host: first(a.cfg.Hosts),
 		Collected: func() monitor.Collected {
 			col := a.collected.Load()
 			if col == nil {

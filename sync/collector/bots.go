@@ -13,10 +13,7 @@ const (
 	botPreview  = "preview" // fetches a page to show a card for a link
 )
 
-// botPrerender is a browser that loads a page ahead, which nobody may ever see.
-const botPrerender = "prerender"
-
-var botReasons = []string{botCrawler, botHeadless, botMonitor, botPreview, botPrerender}
+var botReasons = []string{botCrawler, botHeadless, botMonitor, botPreview}
 
 // botTokens are looked for in a user agent in lower case, in this order. Libraries (curl,
 // python-requests, Go-http-client) are absent on purpose: servers that pass on real visits

@@ -14,8 +14,7 @@ import (
 // Limits of single values, in bytes.
 const (
 	maxID    = 255
-	maxURL   = 32 << 10
-	maxForm  = 255 // the name of a form
+	maxURL   = 32 << 10 // what Salesforce's raw URL fields hold
 	maxTitle = 1 << 10
 	maxAgent = 1 << 10
 	maxGeo   = 255
@@ -65,9 +64,6 @@ func (d *decoder) event(r *raw, at time.Time) (e mapping.Event, err error) {
 		return e, err
 	}
 	e.Title = d.scrub.text(cut(oneLine(r.title), maxTitle))
-	if e.Kind == mapping.Form {
-		e.FormName = d.formName(r)
-	}
 	e.UserAgent = cut(oneLine(r.agent), maxAgent)
 	e.Geo = d.geo(r)
 	return e, nil
@@ -104,9 +100,6 @@ func (d *decoder) visit(r *raw) (v mapping.Visit, err error) {
 		// stays where it is while the session grows.
 		v.FormAt = v.StartedAt
 	}
-	if v.FormURL != "" {
-		v.FormName = d.formName(r)
-	}
 	if r.formAt != "" {
 		if v.FormAt, err = d.when("form_at", r.formAt); err != nil {
 			return v, err
@@ -127,8 +120,6 @@ func (d *decoder) visit(r *raw) (v mapping.Visit, err error) {
 	v.Geo = d.geo(r)
 	return v, nil
 }
-
-func (d *decoder) formName(r *raw) string { return d.scrub.text(cut(oneLine(r.formName), maxForm)) }
 
 // when reads a time and makes sure that it is plausible.
 func (d *decoder) when(key, s string) (time.Time, error) {
@@ -204,7 +195,7 @@ func (d *decoder) page(key, s string) (string, error) {
 	if s == "" {
 		return "", reject(key, missing, "missing")
 	}
-	if err := checkURL(key, s); err != nil {
+	if err := boundedURL(key, s); err != nil {
 		return "", err
 	}
 	// Browsers' URLs can hold what net/url refuses, so look at no more than this.
@@ -213,23 +204,21 @@ func (d *decoder) page(key, s string) (string, error) {
 		rest == "" || strings.IndexByte("/?#", rest[0]) >= 0 {
 		return "", reject(key, badURL, "not an http or https URL")
 	}
-	return d.shortURL(s), nil
-}
-
-// shortURL scrubs a URL, and cuts one that is too long: it costs parameters, not the page view.
-func (d *decoder) shortURL(s string) string {
-	return mapping.ShortenURL(d.scrub.url(s), maxURL)
+	return d.scrub.url(s), nil
 }
 
 // referrer may be anything a browser says, such as android-app://… or null.
 func (d *decoder) referrer(s string) (string, error) {
-	if err := checkURL("referrer", s); err != nil {
+	if err := boundedURL("referrer", s); err != nil {
 		return "", err
 	}
-	return d.shortURL(s), nil
+	return d.scrub.url(s), nil
 }
 
-func checkURL(key, s string) error {
+func boundedURL(key, s string) error {
+	if len(s) > maxURL {
+		return reject(key, tooLong, fmt.Sprintf("longer than %d bytes", maxURL))
+	}
 	if hasControl(s) {
 		return reject(key, badURL, "has control characters")
 	}

@@ -8,85 +8,12 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"callpoint/mapping"
 	"callpoint/store"
 	"callpoint/when"
 )
-
-// CallList are calls, newest first.
-type CallList struct {
-	Calls []CallView `json:"calls"`
-	More  bool       `json:"more"` // there are older ones
-}
-
-// CallQuery chooses calls. Zero values choose all.
-type CallQuery struct {
-	Reason mapping.Reason
-	State  store.State
-	Since  time.Time
-	Limit  int
-}
-
-// mostCalls bounds a list.
-const mostCalls = 10000
-
-// Calls lists calls, newest first.
-func (s *Server) Calls(q CallQuery) (CallList, error) {
-	list := CallList{Calls: []CallView{}}
-	err := s.cfg.Store.EachCall(q.Since, time.Time{}, func(c store.Call, t *store.Touchpoint) bool {
-		if q.Reason != "" && c.Resolution.Reason != q.Reason || q.State != "" && (t == nil || t.State != q.State) {
-			return true
-		}
-		if len(list.Calls) == q.Limit {
-			list.More = true
-			return false
-		}
-		list.Calls = append(list.Calls, ViewCall(c, t))
-		return true
-	})
-	return list, err
-}
-
-func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
-	q, err := ParseCallQuery(r.FormValue("reason"), r.FormValue("state"), r.FormValue("since"), r.FormValue("limit"), s.cfg.Now())
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	list, err := s.Calls(q)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	reply(w, http.StatusOK, list)
-}
-
-// ParseCallQuery reads a query as it is typed; empty strings choose all.
-func ParseCallQuery(reason, state, since, limit string, now time.Time) (q CallQuery, err error) {
-	q = CallQuery{Reason: mapping.Reason(reason), State: store.State(state), Limit: mostCalls}
-	if reason != "" && !slices.Contains(reasons, q.Reason) {
-		return q, &badRequest{fmt.Errorf("reason %s: none of %s", reason, joined(reasons))}
-	}
-	if state != "" && !slices.Contains(states, q.State) {
-		return q, &badRequest{fmt.Errorf("state %s: none of %s", state, joined(states))}
-	}
-	if since != "" {
-		if q.Since, err = when.Time(since, now); err != nil {
-			return q, &badRequest{fmt.Errorf("since %w", err)}
-		}
-	}
-	if limit != "" {
-		if q.Limit, err = strconv.Atoi(limit); err != nil || q.Limit < 1 || q.Limit > mostCalls {
-			return q, &badRequest{fmt.Errorf("limit %s: not a number from 1 to %d", limit, mostCalls)}
-		}
-	}
-	return q, nil
-}
 
 // states are those that a call can be asked for by.
 var states = []store.State{store.Pending, store.Written, store.Unchanged, store.Retrying, store.Parked, store.NoPerson}
@@ -193,37 +120,4 @@ func (s *Server) revenue(ctx context.Context, report Report) (*Revenue, error) {
 	}
 	slices.Sort(types)
 	return AskRevenue(ctx, s.cfg.Org, slices.Compact(types), report.From, report.To)
-}
-
-// reportCache keeps the status page's report: the page may be reloaded at will.
-type reportCache struct {
-	mu     sync.Mutex
-	at     time.Time
-	cycle  time.Time // the cycle that it was made after
-	report Report
-}
-
-const reportFor = time.Minute
-
-// recent is the report of the last 30 days, at most a minute old.
-func (s *Server) recentReport() (Report, error) {
-	now := s.cfg.Now()
-	s.mu.Lock()
-	var cycle time.Time
-	if len(s.history.Cycles) > 0 {
-		cycle = s.history.Cycles[0].At
-	}
-	s.mu.Unlock()
-	c := &s.reports
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.Sub(c.at) < reportFor && c.cycle.Equal(cycle) {
-		return c.report, nil
-	}
-	r, err := MakeReport(s.cfg.Store, now.AddDate(0, 0, -reportDays), now)
-	if err != nil {
-		return r, err
-	}
-	c.at, c.cycle, c.report = now, cycle, r
-	return r, nil
 }

@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -30,29 +31,57 @@ type Section struct {
 // Row is a name and its value.
 type Row struct{ Name, Value string }
 
-// Explain puts a call into words.
-func Explain(v CallView) Explanation {
+// Explain describes a call, with times in a zone.
+func Explain(v CallView, zone *time.Location) Explanation {
 	e := Explanation{
 		Title:  fmt.Sprintf("Call %s: %s", v.TaskID, headline(v)),
 		Answer: v.Detail,
 		Cure:   v.Cure,
 	}
 	e.Evidence = []Section{taskSection(v), timeSection(v), sessionSection(v), channelSection(v), personSection(v), touchpointSection(v), salesforceSection(v)}
+	local := func(text *string) { *text = localTimes(*text, zone) }
+	local(&e.Answer)
+	for i := range e.Evidence {
+		section := &e.Evidence[i]
+		local(&section.Title)
+		for j := range section.Text {
+			local(&section.Text[j])
+		}
+		for j := range section.Rows {
+			local(&section.Rows[j].Name)
+			local(&section.Rows[j].Value)
+		}
+	}
 	return e
+}
+
+// momentText is a time as moment and the details of package mapping write it.
+var momentText = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? UTC`)
+
+// localTimes brings the times of a sentence into a zone. A resolution is stored with its
+// sentence, in UTC.
+func localTimes(text string, zone *time.Location) string {
+	return momentText.ReplaceAllStringFunc(text, func(utc string) string {
+		t, err := time.Parse("2006-01-02 15:04:05.999999999 UTC", utc)
+		if err != nil {
+			return utc
+		}
+		return t.In(zone).Format("2006-01-02 15:04:05.999 MST")
+	})
 }
 
 func headline(v CallView) string {
 	switch v.Reason {
 	case "":
-		return "read, and not resolved yet"
+		return "read, not resolved yet"
 	case mapping.Matched:
-		return "tied to a web session"
+		return "matched to a web session"
 	case mapping.MatchedClockSkew:
-		return "tied to a web session that starts just after it"
+		return "matched to a web session that starts just after it"
 	case mapping.Held:
-		return "waits for its session"
+		return "waiting for its session"
 	}
-	return "not tied to a web session (" + string(v.Reason) + ")"
+	return "not matched to a web session (" + strings.ReplaceAll(string(v.Reason), "_", " ") + ")"
 }
 
 func taskSection(v CallView) Section {
@@ -60,7 +89,7 @@ func taskSection(v CallView) Section {
 	for _, name := range slices.Sorted(maps.Keys(v.Task)) {
 		s.Rows = append(s.Rows, Row{name, valueOf(v.Task[name])})
 	}
-	id := "It carries no BizibleId."
+	id := "It has no BizibleId."
 	if v.BizibleID != "" {
 		id = "Its BizibleId is " + v.BizibleID + "."
 	}
@@ -75,15 +104,15 @@ func timeSection(v CallView) Section {
 func sessionSection(v CallView) Section {
 	s := Section{Title: "The sessions around it"}
 	if v.BizibleID == "" {
-		s.Text = append(s.Text, "Without a BizibleId there are none to look at.")
+		s.Text = append(s.Text, "A call without a BizibleId has no sessions to compare.")
 		return s
 	}
 	if len(v.Candidates) == 0 {
-		s.Text = append(s.Text, "None is known for this BizibleId.")
+		s.Text = append(s.Text, "No sessions are known for this BizibleId.")
 	}
 	for _, c := range v.Candidates {
 		s.Rows = append(s.Rows, Row{
-			fmt.Sprintf("%s to %s, calls until %s", moment(c.StartedAt), clockOf(c.EndedAt, c.StartedAt), clockOf(c.WindowEnd, c.StartedAt)),
+			fmt.Sprintf("%s to %s, calls until %s", moment(c.StartedAt), moment(c.EndedAt), moment(c.WindowEnd)),
 			fmt.Sprintf("%s: %s", c.LandingPage, c.Why),
 		})
 	}
@@ -102,7 +131,7 @@ func channelSection(v CallView) Section {
 	s := Section{Title: "The channel"}
 	switch {
 	case v.Touchpoint == nil:
-		s.Text = append(s.Text, "A call without a touchpoint has none.")
+		s.Text = append(s.Text, "A call without a touchpoint has no channel.")
 	case v.Rule.Row == 0:
 		s.Text = append(s.Text, "No row of the channel rules fits.")
 	default:
@@ -121,7 +150,7 @@ func channelSection(v CallView) Section {
 func touchpointSection(v CallView) Section {
 	s := Section{Title: "The touchpoint"}
 	if v.Touchpoint == nil {
-		s.Text = append(s.Text, "None is written for this call.")
+		s.Text = append(s.Text, "No touchpoint is written for this call.")
 		return s
 	}
 	empty := 0
@@ -144,13 +173,13 @@ func salesforceSection(v CallView) Section {
 	case "":
 		s.Text = append(s.Text, "Nothing was sent.")
 	case store.Pending:
-		s.Text = append(s.Text, "The touchpoint waits to be sent.")
+		s.Text = append(s.Text, "The touchpoint is waiting to be sent.")
 	case store.Written:
-		s.Text = append(s.Text, "The touchpoint stands as it should.")
+		s.Text = append(s.Text, "The touchpoint in Salesforce is up to date.")
 	case store.Unchanged:
-		s.Text = append(s.Text, "The touchpoint stands as it should; the last resolution changed nothing.")
+		s.Text = append(s.Text, "The touchpoint in Salesforce is up to date; the last resolution changed nothing.")
 	case store.Retrying:
-		s.Text = append(s.Text, fmt.Sprintf("%d attempts failed; it is tried again.", v.Attempts))
+		s.Text = append(s.Text, fmt.Sprintf("%d attempts failed; the next one is scheduled.", v.Attempts))
 	case store.Parked:
 		s.Text = append(s.Text, fmt.Sprintf("Salesforce refuses the touchpoint; %d attempts.", v.Attempts))
 	}
@@ -185,14 +214,6 @@ func onTask(o *OnTask) string {
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
-// clockOf leaves out the day where it is that of another time shown before it.
-func clockOf(t, other time.Time) string {
-	if dayOf(t) == dayOf(other) {
-		return t.UTC().Format("15:04:05")
-	}
-	return moment(t)
-}
 
 // span shows a distance to the second: 18 min, 1 h 2 min 5 s.
 func span(seconds int64) string {

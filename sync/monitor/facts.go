@@ -54,6 +54,7 @@ func (s *Server) Run(ctx context.Context) {
 	tick := time.NewTicker(writableEvery)
 	defer tick.Stop()
 	s.probe(ctx)
+	s.index() // the first page shall find its numbers counted
 	backlog, probe := s.cfg.Now(), s.cfg.Now()
 	for {
 		select {
@@ -62,6 +63,12 @@ func (s *Server) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := s.cfg.Now()
+		s.mu.Lock()
+		days := s.days
+		s.mu.Unlock()
+		if _, err := days.update(); err != nil {
+			s.cfg.Log.Warn("the numbers of the page were not brought up to date", "err", err)
+		}
 		s.mu.Lock()
 		every := probeEvery
 		if !s.facts.probed {

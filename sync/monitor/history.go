@@ -79,7 +79,11 @@ func (s *Server) Cycle(r engine.Report) {
 		s.rated = time.Time{} // the calls changed: so may the match rate
 	}
 	watched := !s.facts.at.IsZero()
+	days := s.days
 	s.mu.Unlock()
+	if days != nil && (c.Calls > 0 || c.TouchpointsWritten > 0) {
+		days.stale(s.cfg.Now())
+	}
 	s.metrics.cycle(c)
 	if watched { // a single cycle has nobody who asks for health
 		s.refresh()

@@ -106,7 +106,7 @@ var (
 	descWritten  = desc("sync_last_write_timestamp_seconds", "When a record was last written to Salesforce.")
 	descOldest   = desc("sync_oldest_due_timestamp_seconds", "Since when the oldest touchpoint waits to be sent; 0 if none does.")
 	descBacklog  = desc("sync_backlog_records", "What waits, by kind: touchpoints due, touchpoints parked, visitors to resolve.", "kind")
-	descRate     = desc("match_rate_ratio", "Share of calls with an id that were tied to a session, within 7 days.")
+	descRate     = desc("match_rate_ratio", "Share of calls with a BizibleId that were matched to a session, within 7 days.")
 	descRated    = desc("match_rate_calls", "Calls that the match rate is about.")
 	descUsed     = desc("salesforce_api_requests_used", "API requests of the org within 24 hours, by everybody, as Salesforce says.")
 	descMax      = desc("salesforce_api_requests_limit", "API requests that the org may make within 24 hours.")

@@ -2,18 +2,17 @@ package monitor
 
 import (
 	"bytes"
-	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
-	"slices"
+	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"callpoint/mapping"
-	"callpoint/store"
+	"callpoint/when"
 )
 
 //go:embed web
@@ -22,14 +21,54 @@ var web embed.FS
 // policy lets a page load its style from here, send its forms here, and nothing else.
 const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"moment": moment, "rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"short":    func(t time.Time) string { return t.UTC().Format("2 Jan 15:04") },
-	"words":    func(v any) string { return strings.ReplaceAll(fmt.Sprint(v), "_", " ") },
-	"check":    func(name string) string { return strings.ReplaceAll(name, "_", " ") },
-	"distance": distanceText, "tone": tone, "page": bare, "channel": callChannel,
-	"firstCycles": func(all []Cycle) []Cycle { return all[:min(5, len(all))] },
-}).ParseFS(web, "web/*.html"))
+// templates are the pages for each time zone in use.
+var templates struct {
+	mu   sync.Mutex
+	all  *template.Template // never executed: a template can only be cloned before
+	zone map[string]*template.Template
+}
+
+func init() {
+	templates.all = template.Must(template.New("").Funcs(functions(time.UTC)).ParseFS(web, "web/*.html"))
+	templates.zone = map[string]*template.Template{}
+}
+
+// templatesIn returns the pages with times in a zone.
+func templatesIn(zone *time.Location) (*template.Template, error) {
+	templates.mu.Lock()
+	defer templates.mu.Unlock()
+	if t := templates.zone[zone.String()]; t != nil {
+		return t, nil
+	}
+	t, err := templates.all.Clone()
+	if err != nil {
+		return nil, err
+	}
+	templates.zone[zone.String()] = t.Funcs(functions(zone))
+	return t, nil
+}
+
+func functions(zone *time.Location) template.FuncMap {
+	return template.FuncMap{
+		"moment": func(t time.Time) string { return when.Second(t, zone) }, "rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"short":    func(t time.Time) string { return t.In(zone).Format("2 Jan 15:04") },
+		"date":     func(t time.Time) string { return t.In(zone).Format(time.DateOnly) },
+		"words":    func(v any) string { return strings.ReplaceAll(fmt.Sprint(v), "_", " ") },
+		"distance": distanceText, "tone": tone, "page": bare, "channel": callChannel,
+		"firstCycles": func(all []Cycle) []Cycle { return all[:min(5, len(all))] },
+		"number":      func(n int) string { return grouped(n) },
+		"px":          func(f float64) string { return fmt.Sprintf("%.1f", f) },
+	}
+}
+
+// grouped writes a number with commas: 12,345.
+func grouped(n int) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
 
 func distanceText(seconds int64) string {
 	if seconds < 0 {
@@ -45,7 +84,7 @@ func tone(v any) string {
 		return "good"
 	case "held", "pending", "retrying":
 		return "wait"
-	case "no_bizible_id", "unknown_visitor", "parked":
+	case "no_bizible_id", "unknown_visitor", "parked", "no_person":
 		return "bad"
 	}
 	return ""
@@ -68,12 +107,20 @@ func callChannel(v CallView) string {
 	return text(v.Touchpoint["bizible2__Marketing_Channel_Path__c"])
 }
 
-// Pages adds the pages for people.
+// pages adds the pages for people.
 func (s *Server) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", s.statusPage)
 	mux.HandleFunc("GET /calls", s.callsPage)
+	mux.HandleFunc("GET /calls.csv", s.callsCSV)
 	mux.HandleFunc("GET /calls/{task}", s.callPage)
 	mux.HandleFunc("POST /parked/retry", s.retryForm)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			s.showError(w, r, http.StatusMethodNotAllowed, r.URL.Path+" does not take "+r.Method+".")
+			return
+		}
+		s.showError(w, r, http.StatusNotFound, "There is no page "+r.URL.Path+" here.")
+	})
 	for path, kind := range map[string]string{"/style.css": "text/css; charset=utf-8", "/icon.svg": "image/svg+xml"} {
 		content, err := web.ReadFile("web" + path)
 		if err != nil {
@@ -87,9 +134,45 @@ func (s *Server) pages(mux *http.ServeMux) {
 	}
 }
 
-func show(w http.ResponseWriter, status int, name string, data any) {
+// head is what every page has.
+type head struct {
+	Title, Page string
+	Now         time.Time
+	Zone        string // the name of the time zone
+	Q           string // of the search box
+}
+
+func (s *Server) head(title, page string) head {
+	now := s.cfg.Now()
+	return head{Title: title, Page: page, Now: now, Zone: zoneName(now, s.zone())}
+}
+
+// zone returns the time zone of the pages.
+func (s *Server) zone() *time.Location {
+	if s.cfg.Zone != nil {
+		if zone := s.cfg.Zone(); zone != nil {
+			return zone
+		}
+	}
+	return time.UTC
+}
+
+func zoneName(now time.Time, zone *time.Location) string {
+	short := now.In(zone).Format("MST")
+	if name := zone.String(); name != short {
+		return short + ", " + name
+	}
+	return short
+}
+
+// show writes a page.
+func (s *Server) show(w http.ResponseWriter, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
+	t, err := templatesIn(s.zone())
+	if err == nil {
+		err = t.ExecuteTemplate(&b, name, data)
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
@@ -102,186 +185,31 @@ func show(w http.ResponseWriter, status int, name string, data any) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// head is what every page has.
-type head struct {
-	Title, Page string
-	Now         time.Time
-}
-
-// callTable is a list of calls with the name that a screen reader says.
-type callTable struct {
-	CallList
-	Label string
-}
-
-type statusPage struct {
-	head
-	Status     StatusView
-	Summary    string
-	Trouble    []Check
-	Said       string
-	Rate       string
-	Calls      int
-	Days       *dayChart
-	Channels   []channelBar
-	Reasons    []reasonCount
-	Recent     callTable
-	Parked     []parkedRow
-	MoreParked int
-}
-
-type reasonCount struct {
-	Reason mapping.Reason
-	Calls  int
-}
-
-type parkedRow struct {
-	Key, TaskID, Code, Message, Cure string
-	Next                             *time.Time
-}
-
-const (
-	shownCalls  = 12
-	shownParked = 20
-)
-
-func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) {
-	p := statusPage{head: head{"Status", "status", s.cfg.Now()}, Status: s.Status(), Rate: "–"}
-	for _, c := range p.Status.Checks {
-		if c.Status != OK {
-			c.Name = strings.ReplaceAll(c.Name, "_", " ")
-			p.Trouble = append(p.Trouble, c)
-		}
-	}
-	report, err := s.recentReport()
-	if err == nil {
-		p.Recent.Label = "Latest calls"
-		p.Recent.CallList, err = s.Calls(CallQuery{Limit: shownCalls})
-	}
-	if err == nil {
-		err = s.parkedRows(&p)
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+// showError writes an error as a page with a way back; programs get plain text.
+func (s *Server) showError(w http.ResponseWriter, r *http.Request, status int, text string) {
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.Error(w, text, status)
 		return
 	}
-	for _, reason := range reasons {
-		n := report.Reasons[reason]
-		p.Calls += n
-		if n > 0 {
-			p.Reasons = append(p.Reasons, reasonCount{reason, n})
-		}
-	}
-	slices.SortStableFunc(p.Reasons, func(a, b reasonCount) int { return b.Calls - a.Calls })
-	if report.MatchRate != nil {
-		p.Rate = fmt.Sprintf("%.0f %%", 100**report.MatchRate)
-	}
-	p.Days, p.Channels = chartDays(report.Days), chartChannels(report.Rows)
-	p.Summary = summary(p.Status, p.Now)
-	if n := r.FormValue("released"); n != "" {
-		p.Said = "Tried again. What Salesforce still refuses stands below."
-	}
-	show(w, http.StatusOK, "status.html", p)
-}
-
-// summary says in one sentence when callpoint last did its work.
-func summary(v StatusView, now time.Time) string {
-	if v.Success.IsZero() {
-		return "No cycle has been completed yet."
-	}
-	when := "The last complete cycle ended " + ago(now.Sub(v.Success)) + " ago"
-	failed := slices.IndexFunc(v.Cycles, func(c Cycle) bool { return c.Error == "" })
-	switch {
-	case failed < 0 && len(v.Cycles) > 0:
-		when += fmt.Sprintf("; the last %d have failed", len(v.Cycles))
-	case failed == 1:
-		when += "; one has failed since"
-	case failed > 1:
-		when += fmt.Sprintf("; %d have failed since", failed)
-	}
-	return when + "."
-}
-
-func (s *Server) parkedRows(p *statusPage) error {
-	all, err := s.cfg.Store.ParkedTouchpoints()
-	if err != nil {
-		return err
-	}
-	p.MoreParked = max(0, len(all)-shownParked)
-	for _, t := range all[:len(all)-p.MoreParked] {
-		p.Parked = append(p.Parked, parkedRow{t.Key, t.TaskID, t.Code, t.Message, salesforceCure(&t), known(t.NextAttempt)})
-	}
-	return nil
-}
-
-func (s *Server) callsPage(w http.ResponseWriter, r *http.Request) {
-	q, err := ParseCallQuery(r.FormValue("reason"), "", "", "200", s.cfg.Now())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	list, err := s.Calls(q)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	show(w, http.StatusOK, "calls.html", struct {
+	s.show(w, status, "error.html", struct {
 		head
-		Reason  mapping.Reason
-		Reasons []mapping.Reason
-		List    callTable
-	}{head{"Calls", "calls", s.cfg.Now()}, q.Reason, reasons, callTable{list, "Calls, newest first"}})
+		Status int
+		Text   string
+	}{s.head(http.StatusText(status), "error"), status, text})
 }
 
-func (s *Server) callPage(w http.ResponseWriter, r *http.Request) {
-	data := struct {
-		head
-		Missing string
-		Tone    Status
-		Call    CallView
-		E       Explanation
-	}{head: head{"Call " + r.PathValue("task"), "call", s.cfg.Now()}}
-	v, err := s.Call(r.PathValue("task"))
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		data.Missing = "Call " + r.PathValue("task") + " is not known"
-		show(w, http.StatusNotFound, "call.html", data)
-		return
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	data.Call, data.E, data.Tone = v, Explain(v), OK
-	switch {
-	case v.State == store.Parked:
-		data.Tone = Failing
-	case !isMatched(v.Reason):
-		data.Tone = Degraded
-	}
-	show(w, http.StatusOK, "call.html", data)
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	s.showError(w, r, statusOf(err), err.Error())
 }
 
-// retryWait is how long a page waits for the cycle that its form asked for.
-const retryWait = 20 * time.Second
+// recordID is what an id of Salesforce looks like.
+var recordID = regexp.MustCompile(`^[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?$`)
 
-// retryForm releases parked touchpoints, one or all, and lets a cycle send them. The
-// guard in front refuses requests from other sites.
-func (s *Server) retryForm(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	if err := r.ParseForm(); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+// link returns the address of a record in Salesforce; empty where the org's address is not
+// known or the id is none.
+func (s *Server) link(id string) string {
+	if s.cfg.OrgURL == "" || !recordID.MatchString(id) {
+		return ""
 	}
-	var ids []string // none: all
-	if key := r.PostForm.Get("key"); key != "" {
-		ids = []string{key}
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), retryWait)
-	defer cancel()
-	if _, err := s.cfg.Engine.RetryParked(ctx, ids); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	_, _ = s.cfg.Engine.Sync(ctx) // the page shows how it went
-	http.Redirect(w, r, "/?released=1", http.StatusSeeOther)
+	return strings.TrimSuffix(s.cfg.OrgURL, "/") + "/" + mapping.ID18(id)
 }

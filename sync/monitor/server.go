@@ -32,6 +32,8 @@ type Config struct {
 	Clock     *clock.Clock     // nil: the check clock has nothing to compare
 	Collected func() Collected // what came in; nil: nothing is collected here
 
+	OrgURL  string                               // of the org, for links to its records; empty: there are none
+	Zone    func() *time.Location                // of the pages; nil: UTC
 	DryRun  bool                                 // nothing is written to Salesforce
 	Host    string                               // under which browsers reach the collector; empty: not known
 	Standby func() (leader string, standby bool) // nil: this instance always leads
@@ -51,7 +53,7 @@ type Server struct {
 	facts   facts     // guarded by mu
 	history history   // guarded by mu
 	rated   time.Time // when the match rate was last looked at; guarded by mu
-	reports reportCache
+	days    *dayIndex // of the zone that the pages had last; guarded by mu
 }
 
 // New makes a Server that remembers what the store holds of the past.
@@ -65,6 +67,18 @@ func New(cfg Config) *Server {
 		cfg.Clock.SetNewest(newest)
 	}
 	return s
+}
+
+// index returns the tally of days in the pages' time zone.
+func (s *Server) index() *dayIndex {
+	zone := s.zone()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.days == nil || s.days.zone.String() != zone.String() {
+		s.days = newDayIndex(zone, s.cfg.Store.EachCall)
+		s.days.stale(s.cfg.Now())
+	}
+	return s.days
 }
 
 // Routes adds the routes.

@@ -34,7 +34,9 @@ type CallView struct {
 	ReadAt     time.Time      `json:"read_at"`
 	ResolvedAt *time.Time     `json:"resolved_at"` // null: not yet
 	WrittenAt  *time.Time     `json:"written_at"`  // null: never
-	Cure       string         `json:"cure"`        // what to do about it; empty: nothing
+	// PersonRecord is the record id of the Bizible Person that the touchpoint hangs from.
+	PersonRecord string `json:"person_record_id,omitempty"`
+	Cure         string `json:"cure"` // what to do about it; empty: nothing
 
 	Person *PersonView `json:"person,omitempty"`         // of one call: the journey of the person that it counts for
 	OnTask *OnTask     `json:"reason_on_task,omitempty"` // of one call, where CALLPOINT_REASON_FIELD names a field of Task
@@ -86,7 +88,7 @@ func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 		v.Session = &x
 	}
 	v.Salesforce = Answer{t.RecordID, t.Code, t.Message}
-	v.NextAttempt, v.WrittenAt = known(t.NextAttempt), known(t.WrittenAt)
+	v.NextAttempt, v.WrittenAt, v.PersonRecord = known(t.NextAttempt), known(t.WrittenAt), t.Master
 	if t.Code != "" {
 		v.Cure = strings.TrimSpace(v.Cure + " " + salesforceCure(t))
 	}
@@ -112,7 +114,7 @@ func salesforceCure(t *store.Touchpoint) string {
 	return salesforce.Cure(&salesforce.Error{Op: "upsert", Code: t.Code, Message: t.Message})
 }
 
-// cures say what a person can do about a reason. A call that is tied to its session needs none.
+// cures say what a person can do about a reason. A matched call needs none.
 var cures = map[mapping.Reason]string{
 	mapping.Held:               "Nothing: callpoint decides when the hold is over. CALLPOINT_UNMATCHED_HOLD sets how long that is.",
 	mapping.BeforeCollection:   "Nothing for this call. CALLPOINT_BEFORE_COLLECTION=write makes touchpoints without web data for such calls.",
