@@ -110,6 +110,9 @@ func (t *tally) add(c store.Call, tp *store.Touchpoint) {
 	}
 	key := ReportRow{Type: typeOf(c)}
 	key.Channel, key.Subchannel = channelOf(c, tp)
+	if reason == mapping.TaskDeleted {
+		key.keep(tp)
+	}
 	if t.rows[key] == nil {
 		row := key
 		t.rows[key] = &row
@@ -151,6 +154,18 @@ func (t *tally) report() Report {
 	return r
 }
 
+// keep counts a record that stays as it is by what it shows: its Task may have changed after
+// the record was written, and was then deleted.
+func (r *ReportRow) keep(tp *store.Touchpoint) {
+	values := tp.Values()
+	if typ := text(values["bizible2__Touchpoint_Type__c"]); typ != "" {
+		r.Type = typ
+	}
+	if channel, subchannel := writtenChannel(values); channel != "" {
+		r.Channel, r.Subchannel = channel, subchannel
+	}
+}
+
 func dayOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 func typeOf(c store.Call) string {
@@ -166,11 +181,16 @@ func channelOf(c store.Call, tp *store.Touchpoint) (channel, subchannel string) 
 	if x := c.Resolution.Session; x != nil {
 		return x.Channel, x.Subchannel
 	}
-	values := tp.Values()
+	channel, subchannel = writtenChannel(tp.Values())
+	return cmp.Or(channel, "(not mapped)"), subchannel
+}
+
+// writtenChannel reads the channel and subchannel of a record.
+func writtenChannel(values map[string]any) (channel, subchannel string) {
 	channel = text(values["bizible2__Marketing_Channel__c"])
 	path := text(values["bizible2__Marketing_Channel_Path__c"])
 	if rest, ok := strings.CutPrefix(path, channel+"."); ok {
 		subchannel = rest
 	}
-	return cmp.Or(channel, "(not mapped)"), subchannel
+	return channel, subchannel
 }

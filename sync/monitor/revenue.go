@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,9 +58,11 @@ func AskRevenue(ctx context.Context, org Org, types []string, from, to time.Time
 		return nil, fmt.Errorf("describe %s: %w", AttributionObject, err)
 	}
 	var sums []string
+	var scales []int // digits of each field's amounts
 	for _, f := range o.Fields {
 		if strings.HasPrefix(f.Name, revenuePrefix) && (f.Type == "currency" || f.Type == "double") {
 			r.Fields = append(r.Fields, f.Name)
+			scales = append(scales, f.Scale)
 			r.Models = append(r.Models, model(f, r.Models))
 		}
 	}
@@ -86,9 +89,11 @@ func AskRevenue(ctx context.Context, org Org, types []string, from, to time.Time
 		}
 		row.Touchpoints = int(n)
 		for i, m := range r.Models {
-			if row.Revenue[m], err = number(record[fmt.Sprintf("r%d", i)]); err != nil {
+			sum, err := number(record[fmt.Sprintf("r%d", i)])
+			if err != nil {
 				return nil, err
 			}
+			row.Revenue[m] = round(sum, scales[i])
 		}
 		r.Rows = append(r.Rows, row)
 	}
@@ -107,6 +112,17 @@ func model(f salesforce.Field, taken []string) string {
 		return f.Name
 	}
 	return label
+}
+
+// round rounds an amount to the digits of its field: a sum of amounts can have more, and a
+// binary fraction nearly always has.
+func round(amount float64, digits int) float64 {
+	text := strconv.FormatFloat(amount, 'f', digits, 64)
+	rounded, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return amount
+	}
+	return rounded
 }
 
 // number reads a sum; of no values it is null.
