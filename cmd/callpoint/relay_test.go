@@ -37,23 +37,34 @@ func (d *running) relayHealth() relay.Health {
 	return h
 }
 
-// freeAddress returns a loopback address on which nothing listens.
-func freeAddress(t *testing.T) string {
+// absent holds an address whose connections break off, until release: another test's
+// server must not get the port meanwhile.
+func absent(t *testing.T, on string) (address string, release func()) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", on)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String(), func() { l.Close() }
 }
 
 // The main callpoint is killed and started again while page views arrive at the relay, and
 // the relay is killed as well: every acknowledged view is in the store, and the call matches.
 func TestRelayOutage(t *testing.T) {
 	t.Parallel()
-	address := freeAddress(t)
+	address, release := absent(t, "127.0.0.1:0")
 	b := newBench(t, "CALLPOINT_LISTEN="+address, "CALLPOINT_TOKEN=secret")
+	release()
 	at := yesterday("12:00:00")
 	task := b.task(at.Add(30*time.Minute), map[string]any{"bizible2__BizibleId__c": "visitor-a"})
 	main := b.daemon()
@@ -69,6 +80,7 @@ func TestRelayOutage(t *testing.T) {
 		t.Errorf("health with the main callpoint up: %+v", h)
 	}
 	main.kill()
+	_, release = absent(t, address)
 	for range 5 {
 		send(r)
 	}
@@ -84,6 +96,7 @@ func TestRelayOutage(t *testing.T) {
 	r.kill()
 	r = b.relayOf("http://"+address, "CALLPOINT_FORWARD_TOKEN=secret")
 	send(r)
+	release()
 	main = b.daemon()
 	waitFor(t, "an empty spool", func() bool {
 		for _, c := range r.relayHealth().Checks {
@@ -118,7 +131,7 @@ func TestRelayOutage(t *testing.T) {
 // A relay whose spool is full answers 507 and is not ready; after the outage it is.
 func TestRelaySpoolFull(t *testing.T) {
 	t.Parallel()
-	address := freeAddress(t)
+	address, release := absent(t, "127.0.0.1:0")
 	b := newBench(t, "CALLPOINT_LISTEN="+address)
 	r := b.relayOf("http://"+address, "CALLPOINT_SPOOL_MAX=64KiB")
 	at := yesterday("12:00:00")
@@ -139,6 +152,7 @@ func TestRelaySpoolFull(t *testing.T) {
 	if h := r.relayHealth(); h.Status != relay.Failing {
 		t.Errorf("health with a full spool: %+v", h)
 	}
+	release()
 	main := b.daemon()
 	waitFor(t, "readiness", func() bool { status, _ := r.request(http.MethodGet, "/readyz", nil); return status == http.StatusOK })
 	waitFor(t, "delivery", func() bool {
