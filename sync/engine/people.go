@@ -27,9 +27,22 @@ func (e *Engine) placePeople(ctx context.Context, w *writer) error {
 		}
 		e.step("placement-stored")
 		w.summary.TouchpointsUnchanged += unchanged
+		w.summary.ValuesCut += valuesCut(placed)
 		w.keepUp(ctx)
 	}
 	return ctx.Err()
+}
+
+// valuesCut counts the values of records that were too long for their fields.
+func valuesCut(placed []store.Placed) (n int) {
+	for i := range placed {
+		for _, list := range placed[i].Touchpoints {
+			for k := range list {
+				n += list[k].Cut
+			}
+		}
+	}
+	return n
 }
 
 // place makes the records of some persons: those of visitors in whom something changed, and

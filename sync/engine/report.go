@@ -16,6 +16,7 @@ type Summary struct {
 	TouchpointsWritten   int        `json:"touchpoints_written"`
 	TouchpointsUnchanged int        `json:"touchpoints_unchanged"`
 	Held                 int        `json:"held"`
+	ValuesCut            int        `json:"values_cut"`      // too long for their field
 	ReasonsWritten       int        `json:"reasons_written"` // on Tasks
 	Parked               int        `json:"parked"`
 	LateRows             int        `json:"late_rows"` // changed Tasks that only the overlap found

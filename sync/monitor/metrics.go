@@ -36,7 +36,7 @@ var (
 	apiOps = []string{"login", "query", "query_more", "query_many", "upsert", "update", "delete", "describe", "limits", "organization", "other"}
 	// By class, because a single status is the log's matter.
 	apiOutcomes = []string{"2xx", "3xx", "4xx", "5xx", "none"}
-	recordKinds = []string{"tasks_read", "tasks_changed", "calls_resolved", "calls_matched", "touchpoints_written", "touchpoints_unchanged"}
+	recordKinds = []string{"tasks_read", "tasks_changed", "calls_resolved", "calls_matched", "touchpoints_written", "touchpoints_unchanged", "values_cut"}
 )
 
 func newMetrics(s *Server) *metrics {
@@ -72,7 +72,7 @@ func (m *metrics) cycle(c Cycle) {
 	}
 	m.cycles.WithLabelValues(outcome).Inc()
 	m.duration.Observe(c.DurationSeconds)
-	for i, n := range []int{c.TasksRead, c.TasksChanged, c.Calls, c.Matched, c.TouchpointsWritten, c.TouchpointsUnchanged} {
+	for i, n := range []int{c.TasksRead, c.TasksChanged, c.Calls, c.Matched, c.TouchpointsWritten, c.TouchpointsUnchanged, c.ValuesCut} {
 		m.records.WithLabelValues(recordKinds[i]).Add(float64(n))
 	}
 }
