@@ -160,7 +160,7 @@ var values = map[string]namedValue{
 
 	"person":  {kind: personValue, read: (*record).person},
 	"contact": {kind: idValue, read: func(r *record) any { return r.contact() }},
-	"account": {kind: idValue, read: func(r *record) any { return r.callValue(func(c *Call) string { return c.Account }) }},
+	"account": {kind: idValue, read: func(r *record) any { return r.accountID() }, task: []string{"AccountId", "WhatId"}},
 	"case":    {kind: idValue, read: func(r *record) any { return r.caseID() }, task: []string{"WhatId"}},
 
 	// Beyond the built-in map:

@@ -17,8 +17,8 @@ func matchedRecord(s *Settings, landing string) *record {
 		FormURL: "https://www.example.com/contact?x=1", UserAgent: "Firefox/120.0 (Windows NT 10.0)", PageViews: 3,
 		Geo: Geo{"Seattle", "Washington", "United States"},
 	}
-	call := &Call{TaskID: "00T000000000001AAA", Visitor: "v1", Account: "001000000000001AAA", At: start.Add(time.Minute), Fields: map[string]any{
-		"Id": "00T000000000001", "Type": "Call", "Subject": "Hello", "WhoId": "003000000000001", "WhatId": "500000000000001", "Score__c": json.Number("12.5"), "Done__c": true,
+	call := &Call{TaskID: "00T000000000001AAA", Visitor: "v1", At: start.Add(time.Minute), Fields: map[string]any{
+		"Id": "00T000000000001", "Type": "Call", "Subject": "Hello", "WhoId": "003000000000001", "AccountId": "001000000000001", "Score__c": json.Number("12.5"), "Done__c": true,
 		"Day__c": "2026-11-23", "Stamp__c": "2026-11-23T12:00:00.000+0000",
 	}}
 	return s.newRecord(call, x, s.classify(siteCache{}, x), Position{First: true, Lead: true, Converted: true})
@@ -32,7 +32,7 @@ func TestTouchpointFields(t *testing.T) {
 		"Touchpoint_Type": "Call", "Medium": "Call", "Touchpoint_Date": "2026-11-23T12:00:00.250Z", "Touchpoint_Source": "Google AdWords",
 		"Marketing_Channel": "Paid Search", "Marketing_Channel_Path": "Paid Search.AdWords",
 		"Ad_Campaign_Name": "Spring", "Ad_Campaign_Id": "77", "Ad_Content": "blue", "Ad_Id": "1", "Ad_Group_Id": "2",
-		"Ad_Group_Name": nil, "Keyword_Id": nil, "Placement_Id": nil, "Placement_Name": nil, "Site_Id": nil, "Site_Name": nil, "Case": "500000000000001AAA", "Account": "001000000000001AAA",
+		"Ad_Group_Name": nil, "Keyword_Id": nil, "Placement_Id": nil, "Placement_Name": nil, "Site_Id": nil, "Site_Name": nil, "Case": nil, "Account": "001000000000001AAA",
 		"Ad_Destination_URL": "http://info.example.com/demo", "Keyword_Text": "red shoes", "Keyword_MatchType": "Exact",
 		"Landing_Page": "info.example.com/demo", "Landing_Page_Raw": landing,
 		"Referrer_Page": "www.google.com/search", "Referrer_Page_Raw": "https://www.google.com/search?q=shoes#x",
@@ -96,6 +96,28 @@ func TestFieldSources(t *testing.T) {
 		tp := matchedRecord(Default(), "https://www.example.com/"+test.page).touchpoint()
 		if got := tp.Values["bizible2__"+test.field+"__c"]; got != test.want {
 			t.Errorf("%s of %q is %v, want %v", test.field, test.page, got, test.want)
+		}
+	}
+}
+
+// The Account is the Contact's, the Case is the Task's own; neither is guessed.
+func TestAccountAndCase(t *testing.T) {
+	t.Parallel()
+	const contact, lead, account, kase = "003000000000001AAA", "00Q000000000001EAA", "001000000000001AAA", "500000000000001AAA"
+	for _, test := range []struct{ who, what, accountID, account, kase any }{
+		{contact, nil, account, account, nil},
+		{contact, "", "001000000000001", account, nil},
+		{contact, "500000000000001", account, nil, kase},
+		{contact, "006000000000001AAA", account, nil, nil}, // that of the Opportunity
+		{lead, nil, account, nil, nil},
+		{nil, kase, account, nil, kase},
+		{contact, nil, nil, nil, nil},
+	} {
+		s := Default()
+		call := Call{TaskID: "00T000000000001AAA", Fields: map[string]any{"WhoId": test.who, "WhatId": test.what, "AccountId": test.accountID}}
+		v := s.newRecord(&call, nil, nil, Position{}).touchpoint().Values
+		if v["bizible2__Account__c"] != test.account || v["bizible2__Case__c"] != test.kase {
+			t.Errorf("%+v: account %v, case %v", test, v["bizible2__Account__c"], v["bizible2__Case__c"])
 		}
 	}
 }

@@ -166,6 +166,18 @@ func (r *record) keywordID() string {
 	return r.param("utm_keyword_id", "utm_keywordid")
 }
 
+// accountID is the Account of the call's Contact. Salesforce takes a Task's Account from its
+// WhatId, and from the Contact only where WhatId is empty: then the Account is certain.
+func (r *record) accountID() string {
+	if textOf(r.task("WhatId")) != "" || r.call == nil || !strings.HasPrefix(r.call.WhoID(), "003") {
+		return ""
+	}
+	if account := ID18(textOf(r.task("AccountId"))); strings.HasPrefix(account, "001") {
+		return account
+	}
+	return ""
+}
+
 // caseID is the Case that the Task is about.
 func (r *record) caseID() string {
 	if what := ID18(textOf(r.task("WhatId"))); strings.HasPrefix(what, "500") {

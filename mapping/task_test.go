@@ -82,7 +82,7 @@ func TestTaskFields(t *testing.T) {
 	if s.Fields, err = ParseFields([]byte("Result__c = {CallDisposition}\nNote__c = \"{Subject}, {CallType}\"\n")); err != nil {
 		t.Fatal(err)
 	}
-	want := "bizible2__Bizible_Touchpoint_Date__c bizible2__BizibleId__c CallDisposition CallDurationInSeconds CallType CreatedDate Id IsDeleted " +
+	want := "AccountId bizible2__Bizible_Touchpoint_Date__c bizible2__BizibleId__c CallDisposition CallDurationInSeconds CallType CreatedDate Id IsDeleted " +
 		"Owner.Name Ring_Seconds__c Subject SystemModstamp Type Vendor_Start__c WhatId WhoId"
 	if got := strings.Join(s.TaskFields(), " "); got != want {
 		t.Errorf("fields\n%s\nwant\n%s", got, want)

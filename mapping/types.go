@@ -102,8 +102,6 @@ type Call struct {
 	// WhoId, else the one that WhatId leads to; of a converted Lead its Contact. Empty: nobody.
 	// The store keeps it up to date.
 	Person string `json:"person,omitempty"`
-	// Account is the 18-character id of the Account of the call's Contact; empty where there is none.
-	Account string `json:"account_id,omitempty"`
 	// Written says that a touchpoint of this call stands, or may stand, in Salesforce.
 	Written bool `json:"-"`
 	// Shows is the start of the session that this touchpoint shows; zero: it shows none.
