@@ -81,18 +81,20 @@ func (p *program) relay(ctx context.Context) error {
 		return errors.Join(failed(err), s.Close())
 	}
 	log.Info("callpoint relay is running", "listen", l.Addr().String(), "forward", target.Host)
-	err = serveRelay(ctx, l, collector.NewServer(collector.Guard(cc, mux), log), s, watch, systemd)
+	err = serveRelay(ctx, l, collector.NewServer(collector.Guard(cc, mux), log), s, watch, systemd,
+		func(ctx context.Context) { alertRelay(ctx, c, log, watch) })
 	return errors.Join(err, s.Close())
 }
 
 // serveRelay serves until ctx ends, and stops delivery after the last request.
-func serveRelay(ctx context.Context, l net.Listener, srv collector.Server, s *spool.Spool, watch *relay.Server, systemd *supervisor) error {
+func serveRelay(ctx context.Context, l net.Listener, srv collector.Server, s *spool.Spool, watch *relay.Server, systemd *supervisor, alert func(context.Context)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	var all sync.WaitGroup
 	all.Go(func() { s.Run(ctx) })
+	all.Go(func() { alert(ctx) })
 	all.Go(func() { systemd.watchdog(ctx, func() error { return nil }) })
 	all.Go(func() { systemd.follow(ctx, func() string { return watch.Health().Headline }, nil) })
 	systemd.ready()

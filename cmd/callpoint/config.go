@@ -79,10 +79,14 @@ type Config struct {
 	APIBudget  int   `env:"CALLPOINT_API_BUDGET, default=5000"`
 	APIReserve share `env:"CALLPOINT_API_RESERVE, default=10%"`
 
-	Retention time.Duration `env:"CALLPOINT_RETENTION, default=2160h"`
-	TimeZone  zoneName      `env:"CALLPOINT_TIME_ZONE"`
-	LogLevel  string        `env:"CALLPOINT_LOG_LEVEL, default=info"`
-	LogFormat string        `env:"CALLPOINT_LOG_FORMAT"`
+	Retention    time.Duration     `env:"CALLPOINT_RETENTION, default=2160h"`
+	AlertWebhook salesforce.Secret `env:"CALLPOINT_ALERT_WEBHOOK" secret:"true"`
+	AlertForm    string            `env:"CALLPOINT_ALERT_FORM, default=json"`
+	AlertMail    []string          `env:"CALLPOINT_ALERT_MAIL"`
+
+	TimeZone  zoneName `env:"CALLPOINT_TIME_ZONE"`
+	LogLevel  string   `env:"CALLPOINT_LOG_LEVEL, default=info"`
+	LogFormat string   `env:"CALLPOINT_LOG_FORMAT"`
 }
 
 // defaults fills in what depends on the surroundings.
@@ -154,6 +158,7 @@ func (c *Config) validate() (problems []error) {
 			bad(e.name, "%q is not valid; use one of %s%s", e.value, strings.Join(e.allowed, ", "), similar(e.value, e.allowed))
 		}
 	}
+	c.validateAlerts(bad)
 	if c.StoreMaxSize > 0 && c.StoreMaxSize < 16<<20 {
 		bad("CALLPOINT_STORE_MAX_SIZE", "%d bytes are too few; use at least 16MiB, or 0 for no limit", c.StoreMaxSize)
 	}

@@ -122,6 +122,7 @@ func (a *app) beside(ctx context.Context, systemd *supervisor) <-chan struct{} {
 	all.Go(func() { systemd.follow(ctx, a.watch.Line, a.cycled) })
 	all.Go(func() { a.reload(ctx) })
 	all.Go(func() { a.followZone(ctx) })
+	all.Go(func() { a.alert(ctx) })
 	all.Go(func() { a.maintain(ctx) })
 	ended := make(chan struct{})
 	go func() { all.Wait(); close(ended) }()

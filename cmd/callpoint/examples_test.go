@@ -42,20 +42,36 @@ func examples(t *testing.T) (all []example) {
 
 // runExamples run the examples that begin with a line.
 var runExamples = map[string]func(t *testing.T, text string){
-	"README.md: CGO_ENABLED=0 go build -trimpath -o /usr/bin/callpoint ./cmd/callpoint":           installExample,
-	"README.md: callpoint --sync-once":                                                            syncExample,
-	"docs/salesforce-setup.md: callpoint --env-file /etc/callpoint/callpoint.env --sync-once":     syncExample,
-	"docs/salesforce-setup.md: SALESFORCE_DOMAIN=https://example.my.salesforce.com":               settingsExample,
-	"docs/collector.md: CALLPOINT_HOSTS=www.example.com":                                          settingsExample,
-	"docs/channels.md: Channel,Sub Channel,Campaign,Medium,Source,Landing Page,Referring Website": rulesExample,
-	"docs/collector.md: upstream callpoint {":                                                     siteExample,
-	"docs/proxies.md: location = /callpoint.js { proxy_pass http://127.0.0.1:8425; }":             siteExample,
-	"docs/collector.md: curl -s https://calls.example.com/v1/events \\":                           eventsExample,
-	"docs/collector.md: curl -s https://calls.example.com/v1/sessions \\":                         sessionsExample,
-	"docs/monitoring.md: scrape_configs:":                                                         scrapeExample,
-	"docs/proxies.md: [Service]":                                                                  dropInExample,
-	"docs/upgrade.md: callpoint store backup /var/backups/callpoint-before.db":                    upgradeExample,
-	"docs/upgrade.md: systemctl stop callpoint":                                                   func(t *testing.T, _ string) {}, // the second half of upgradeExample
+	"README.md: CGO_ENABLED=0 go build -trimpath -o /usr/bin/callpoint ./cmd/callpoint":                                                     installExample,
+	"README.md: callpoint --sync-once":                                                                                                      syncExample,
+	"docs/salesforce-setup.md: callpoint --env-file /etc/callpoint/callpoint.env --sync-once":                                               syncExample,
+	"docs/salesforce-setup.md: SALESFORCE_DOMAIN=https://example.my.salesforce.com":                                                         settingsExample,
+	"docs/collector.md: CALLPOINT_HOSTS=www.example.com":                                                                                    settingsExample,
+	"docs/channels.md: Channel,Sub Channel,Campaign,Medium,Source,Landing Page,Referring Website":                                           rulesExample,
+	"docs/collector.md: upstream callpoint {":                                                                                               siteExample,
+	"docs/proxies.md: location = /callpoint.js { proxy_pass http://127.0.0.1:8425; }":                                                       siteExample,
+	"docs/collector.md: curl -s https://calls.example.com/v1/events \\":                                                                     eventsExample,
+	"docs/collector.md: curl -s https://calls.example.com/v1/sessions \\":                                                                   sessionsExample,
+	"docs/monitoring.md: scrape_configs:":                                                                                                   scrapeExample,
+	"docs/monitoring.md: echo https://hooks.slack.com/services/T0/B0/x | install -m 0600 /dev/stdin /etc/callpoint/callpoint_alert_webhook": alertExample,
+	"docs/monitoring.md: echo CALLPOINT_ALERT_MAIL=ops@example.com >>/etc/callpoint/callpoint.env":                                          alertExample,
+	"docs/proxies.md: [Service]":                                                                                                            dropInExample,
+	"docs/upgrade.md: callpoint store backup /var/backups/callpoint-before.db":                                                              upgradeExample,
+	"docs/upgrade.md: systemctl stop callpoint":                                                                                             func(t *testing.T, _ string) {}, // the second half of upgradeExample
+}
+
+// alertExample runs an example of alerts, and reads the configuration that it leaves.
+func alertExample(t *testing.T, text string) {
+	b, dir := newBench(t), t.TempDir()
+	fake(t, dir, "systemctl", "sendmail")
+	if err := os.MkdirAll(filepath.Join(dir, "etc/callpoint"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.shell(dir, text+"\ncallpoint --env-file /etc/callpoint/callpoint.env channels test https://www.example.com/", "/etc/", dir+"/etc/")
+	settings, err := os.ReadFile(filepath.Join(dir, "etc/callpoint/callpoint.env"))
+	if err != nil || !strings.HasPrefix(string(settings), "CALLPOINT_ALERT_") {
+		t.Errorf("%v: %s", err, settings)
+	}
 }
 
 // otherExamples are run elsewhere, or cannot be run; each with the reason.

@@ -66,6 +66,9 @@ func TestMain(m *testing.M) {
 	if n, err := strconv.Atoi(os.Getenv("IMPORT_WINDOW")); err == nil {
 		importWindow = n
 	}
+	if settle, err := time.ParseDuration(os.Getenv("ALERT_SETTLE")); err == nil {
+		alertSettle, alertEvery = settle, max(settle/2, time.Millisecond)
+	}
 	if every, err := time.ParseDuration(os.Getenv("MAINTAIN_EVERY")); err == nil {
 		maintenance = every
 	}
