@@ -174,8 +174,12 @@ func changedText(done initialized) string {
 func (i *initializer) ask(s *setupFiles) error {
 	w := &i.want
 	jwt := s.env["SALESFORCE_USERNAME"] != "" || s.has(privateKeyFile)
-	if w.login == "" && (w.username != "" || w.keyFile != "") {
+	switch { // the answers given say which flow they are for
+	case w.login != "":
+	case w.username != "" || w.keyFile != "":
 		w.login = loginJWT
+	case w.secretFile != "":
+		w.login = loginClientCredentials
 	}
 	configured := loginClientCredentials
 	if jwt {

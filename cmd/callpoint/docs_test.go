@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"callpoint/mapping"
+	"callpoint/sync/monitor"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -185,7 +187,7 @@ func TestDocumentedFlagsAreThere(t *testing.T) {
 }
 
 // foreignFlags are of other programs that the documents call.
-var foreignFlags = map[string]bool{"data-binary": true, "source-dir": true, "target-org": true, "on-behalf-of": true, "name": true}
+var foreignFlags = map[string]bool{"data-binary": true, "source-dir": true, "target-org": true, "on-behalf-of": true, "name": true, "nginx": true}
 
 // The unit opens the port that is the default, and reads the folder that the README fills.
 func TestUnitFitsTheDefaults(t *testing.T) {
@@ -331,7 +333,7 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 		known[v.name+"_FILE"] = v.secret
 	}
 	root := (&program{}).root()
-	for _, file := range []string{"salesforce-setup", "fields", "proxies", "upgrade", "crash", "monitoring"} {
+	for _, file := range []string{"salesforce-setup", "fields", "proxies", "upgrade", "crash", "monitoring", "site", "troubleshooting"} {
 		text := read(t, "docs/"+file+".md")
 		for _, name := range ourNames.FindAllString(text, -1) {
 			if !known[name] {
@@ -346,6 +348,91 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 		}
 		for _, m := range regexp.MustCompile(`\]\(([a-z.-]+)\)`).FindAllStringSubmatch(text, -1) {
 			read(t, "docs/"+m[1])
+		}
+	}
+}
+
+// Every document is linked from the index, every link leads somewhere, and every nginx block is
+// the one that a test runs.
+func TestDocumentsAreLinked(t *testing.T) {
+	t.Parallel()
+	index := read(t, "docs/README.md")
+	files, err := filepath.Glob("../../docs/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, "../../README.md", "../../SECURITY.md", "../../CONTRIBUTING.md", "../../CHANGELOG.md", "../../config.example.env") {
+		name := filepath.Base(f)
+		if strings.HasPrefix(f, "../../docs/") && (name == "README.md" || strings.HasSuffix(name, ".png") || strings.HasSuffix(name, ".svg")) {
+			continue
+		}
+		if !strings.Contains(index, "("+name+")") && !strings.Contains(index, "(../"+name+")") {
+			t.Errorf("docs/README.md does not link %s", name)
+		}
+	}
+	nginx := map[string]bool{}
+	for _, f := range append(files, "../../README.md", "../../SECURITY.md", "../../CONTRIBUTING.md") {
+		if !strings.HasSuffix(f, ".md") {
+			continue
+		}
+		text := read(t, strings.TrimPrefix(f, "../../"))
+		for _, m := range regexp.MustCompile(`\]\(([^)#: ]+)\)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(f), m[1])); err != nil {
+				t.Errorf("%s links %s, which is not there", f, m[1])
+			}
+		}
+		for _, m := range regexp.MustCompile("(?s)```nginx\n(.*?)```").FindAllStringSubmatch(text, -1) {
+			nginx[m[1]] = true
+		}
+	}
+	if len(nginx) != 1 {
+		t.Errorf("the documents show %d different nginx blocks", len(nginx))
+	}
+	if readme := read(t, "README.md"); !strings.Contains(readme, "](docs/README.md)") || strings.Index(readme, "git clone") > strings.Index(readme, "demo\n") {
+		t.Error("README.md does not link docs/README.md, or does not begin with git clone")
+	}
+}
+
+// The troubleshooting page has a row for every reason, state and health check, and no other.
+func TestTroubleshootingIsComplete(t *testing.T) {
+	t.Parallel()
+	text := read(t, "docs/troubleshooting.md")
+	section := func(title string) string {
+		_, rest, ok := strings.Cut(text, "\n## "+title)
+		if !ok {
+			t.Fatalf("no section %s", title)
+		}
+		rest, _, _ = strings.Cut(rest, "\n## ")
+		return rest
+	}
+	rows := func(title string) (names []string) {
+		for _, m := range regexp.MustCompile("(?m)^\\| ((?:`\\w+`(?:, )?)+) \\|").FindAllStringSubmatch(section(title), -1) {
+			for name := range strings.SplitSeq(m[1], ", ") {
+				names = append(names, strings.Trim(name, "`"))
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	sorted := func(names []string) []string { return slices.Sorted(slices.Values(names)) }
+	if got, want := rows("Why is a call not matched"), sorted(monitor.ReasonNames()); !slices.Equal(got, want) {
+		t.Errorf("reasons %v, want %v", got, want)
+	}
+	if got, want := rows("Why is a matched call"), sorted(monitor.StateNames()); !slices.Equal(got, want) {
+		t.Errorf("states %v, want %v", got, want)
+	}
+	b := newBench(t)
+	d := b.daemon()
+	var h monitor.Health
+	_, answer := d.request("GET", "/healthz", nil)
+	if err := json.Unmarshal(answer, &h); err != nil {
+		t.Fatal(err)
+	}
+	d.stop()
+	known := rows("Health, by check")
+	for _, c := range h.Checks {
+		if !slices.Contains(known, c.Name) {
+			t.Errorf("the check %s is not on the page", c.Name)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func examples(t *testing.T) (all []example) {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
-	for _, f := range append(files, "../../README.md") {
+	for _, f := range append(files, "../../README.md", "../../CONTRIBUTING.md") {
 		name := strings.TrimPrefix(f, "../../")
 		for _, m := range block.FindAllStringSubmatch(read(t, name), -1) {
 			all = append(all, example{name, m[1], m[2]})
@@ -44,17 +44,17 @@ func examples(t *testing.T) (all []example) {
 var runExamples = map[string]func(t *testing.T, text string){
 	"README.md: CGO_ENABLED=0 go build -trimpath -o /usr/bin/callpoint ./cmd/callpoint":                                                     installExample,
 	"README.md: callpoint --sync-once":                                                                                                      syncExample,
-	"docs/salesforce-setup.md: callpoint --env-file /etc/callpoint/callpoint.env --sync-once":                                               syncExample,
-	"docs/salesforce-setup.md: SALESFORCE_DOMAIN=https://example.my.salesforce.com":                                                         settingsExample,
 	"docs/collector.md: CALLPOINT_HOSTS=www.example.com":                                                                                    settingsExample,
 	"docs/channels.md: Channel,Sub Channel,Campaign,Medium,Source,Landing Page,Referring Website":                                           rulesExample,
 	"docs/collector.md: upstream callpoint {":                                                                                               siteExample,
-	"docs/proxies.md: location = /callpoint.js { proxy_pass http://127.0.0.1:8425; }":                                                       siteExample,
 	"docs/collector.md: curl -s https://calls.example.com/v1/events \\":                                                                     eventsExample,
 	"docs/collector.md: curl -s https://calls.example.com/v1/sessions \\":                                                                   sessionsExample,
 	"docs/monitoring.md: scrape_configs:":                                                                                                   scrapeExample,
 	"docs/monitoring.md: echo https://hooks.slack.com/services/T0/B0/x | install -m 0600 /dev/stdin /etc/callpoint/callpoint_alert_webhook": alertExample,
 	"docs/monitoring.md: echo CALLPOINT_ALERT_MAIL=ops@example.com >>/etc/callpoint/callpoint.env":                                          alertExample,
+	"docs/proxies.md: upstream callpoint {":                                                                                                 siteExample,
+	"docs/site.md: upstream callpoint {":                                                                                                    siteExample,
+	"docs/salesforce-setup.md: callpoint metadata callpoint-sfdx":                                                                           setupExample,
 	"docs/proxies.md: [Service]":                                                                                                            dropInExample,
 	"docs/upgrade.md: callpoint store backup /var/backups/callpoint-before.db":                                                              upgradeExample,
 	"docs/upgrade.md: systemctl stop callpoint":                                                                                             func(t *testing.T, _ string) {}, // the second half of upgradeExample
@@ -76,6 +76,20 @@ func alertExample(t *testing.T, text string) {
 
 // otherExamples are run elsewhere, or cannot be run; each with the reason.
 var otherExamples = map[string]string{
+	"README.md: git clone https://callpoint.example/callpoint.git && cd callpoint": "the address is the reader's",
+	"README.md: make package":        "packaging/test.sh installs the package, TestInit runs the rest",
+	"CONTRIBUTING.md: go test ./...": "this is it",
+	"docs/salesforce-setup.md: callpoint init --yes --domain https://example.my.salesforce.com --consumer-key 3MVG9... --consumer-secret-file secret.txt --vendor ctm --site https://www.example.com": "setupExample runs it",
+	"docs/salesforce-setup.md: callpoint check":                                                                                            "setupExample runs it",
+	"docs/salesforce-setup.md: CALLPOINT_DRY_RUN=true callpoint --sync-once":                                                               "setupExample runs it",
+	"docs/salesforce-setup.md: systemctl enable --now callpoint":                                                                           "setupExample runs it",
+	"docs/salesforce-setup.md: openssl req -x509 -newkey rsa:2048 -nodes -days 730 -subj /CN=callpoint -keyout server.key -out server.crt": "setupExample runs it",
+	"docs/salesforce-setup.md: callpoint init --yes --domain https://example.my.salesforce.com --login jwt --consumer-key 3MVG9... --jwt-username integration@example.com --jwt-key-file server.key": "setupExample runs it",
+	"docs/salesforce-setup.md: systemctl stop callpoint":                                                    "setupExample runs it",
+	"docs/site.md: calls.example.com {":                                                                     "Caddy is not installed where the tests run",
+	"docs/site.md: <script src=\"https://calls.example.com/callpoint.js\" async></script>":                  "a browser runs it: sync/collector, TestScript",
+	"docs/site.md: <script>":                                                                                "a browser runs its like: sync/collector, TestScript",
+	"docs/site.md: <?php":                                                                                   "PHP is not installed where the tests run",
 	"README.md: go run ./cmd/callpoint demo":                                                                "TestReadmeShowsTheDemo runs the same program",
 	"README.md: Page views arrive at the collector, calls in Salesforce:":                                   "TestReadmeShowsTheDemo compares it",
 	"README.md: go test ./...":                                                                              "this is it",
@@ -269,5 +283,34 @@ func upgradeExample(t *testing.T, text string) {
 	b.shell(dir, back, folders...)
 	if out, _, code := b.run("store", "check"); code != exitDone || !strings.Contains(out, "sound") {
 		t.Errorf("after going back: exit %d\n%s", code, out)
+	}
+}
+
+// setupExample walks through docs/salesforce-setup.md, command by command, against a simulated
+// org whose user has no rights but those of the permission set that is deployed.
+func setupExample(t *testing.T, _ string) {
+	s := newSetup(t, map[string]string{"secret.txt": orgsim.DefaultClientSecret, "var/keep": ""})
+	dir := filepath.Join(s.root, "work")
+	fake(t, dir, "systemctl")
+	// sf deploys to the simulated org.
+	sf := "#!/bin/sh\ncase \"$*\" in\n'project deploy start --source-dir permissions '*)\n" +
+		"\texec curl -sSf --data-binary @permissions/main/default/permissionsets/callpoint.permissionset-meta.xml " + s.url + "/sim/permission-set ;;\n" +
+		"'org assign permset --target-org my-sandbox --on-behalf-of '*) ;;\n*) echo \"sf $*: not in the document\" >&2; exit 1 ;;\nesac\n"
+	if err := os.WriteFile(filepath.Join(dir, "bin", "sf"), []byte(sf), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	walk := "cd " + dir + "\ncp ../secret.txt .\n"
+	for _, e := range examples(t) {
+		if e.file == "docs/salesforce-setup.md" && e.lang == "sh" {
+			walk += e.text + "cp ../secret.txt .\n"
+		}
+	}
+	out := s.shell(dir, walk, "https://example.my.salesforce.com", s.url, "3MVG9...", orgsim.DefaultClientID, "integration@example.com", orgsim.DefaultUsername,
+		"/var/lib/callpoint/", s.root+"/var/", "callpoint status", "true # no daemon runs here")
+	if strings.Contains(out, "failed  ") || strings.Count(out, "ok       login") < 4 || !strings.Contains(out, "Dry run") {
+		t.Errorf("the walk prints\n%s", out)
+	}
+	if !exists(filepath.Join(s.root, "etc/salesforce_consumer_secret")) || !exists(filepath.Join(s.root, "var/sandbox.db")) || !exists(s.store) {
+		t.Error("the walk did not leave the files that the document names")
 	}
 }
