@@ -51,11 +51,19 @@ var DefaultFields = sync.OnceValue(func() *FieldMap {
 // DefaultFieldsFile is the built-in map as a file, as a start for one's own.
 func DefaultFieldsFile() []byte { return []byte(string(fieldsTXT)) }
 
-// TaskFields lists the Task fields that the map names; only those beyond the ones that are always read.
+// TaskFields lists the Task fields that lines of the user's own name: without one of them the
+// map cannot be followed.
 func (m *FieldMap) TaskFields() []string {
+	return m.taskFields(func(f *field) bool { return f.own })
+}
+
+// taskFields lists the Task fields that some of the map's fields read.
+func (m *FieldMap) taskFields(of func(*field) bool) []string {
 	var names []string
 	for i := range m.fields {
-		names = append(names, m.fields[i].task...)
+		if f := &m.fields[i]; of(f) {
+			names = append(names, f.task...)
+		}
 	}
 	return names
 }

@@ -76,7 +76,7 @@ func (s *Settings) optionalFields() []string {
 		}
 	}
 	names = append(names, fieldsIn(s.CallCampaign)...)
-	return append(names, s.fieldMap().TaskFields()...)
+	return append(names, s.fieldMap().taskFields(func(*field) bool { return true })...)
 }
 
 // DropTaskFields forgets the fields that the org lacks, and returns their names. Of a

@@ -87,6 +87,9 @@ func TestTaskFields(t *testing.T) {
 	if got := strings.Join(s.TaskFields(), " "); got != want {
 		t.Errorf("fields\n%s\nwant\n%s", got, want)
 	}
+	if got := strings.Join(s.Fields.TaskFields(), " "); got != "CallDisposition Subject CallType" || DefaultFields().TaskFields() != nil {
+		t.Errorf("the map's own lines read %s", got)
+	}
 	lacks := []string{"bizible2__Bizible_Touchpoint_Date__c", "CallDurationInSeconds", "owner.name", "bizible2__BizibleId__c", "CreatedDate"}
 	dropped := s.DropTaskFields(func(name string) bool {
 		return slices.ContainsFunc(lacks, func(lack string) bool { return strings.EqualFold(lack, name) })

@@ -27,3 +27,18 @@ func TestValuesFitTheFields(t *testing.T) {
 		"Ad_Id":             strings.Repeat("7", 60),
 	})
 }
+
+// A Task field that only the built-in map reads may be hidden: its value is left out.
+func TestHiddenTaskFieldOfTheBuiltInMap(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if err := b.org.HideFieldOf("Task", "AccountId"); err != nil {
+		t.Fatal(err)
+	}
+	id := b.task(yesterday("12:20:00"), map[string]any{"bizible2__BizibleId__c": visitorA, "Type": "Call"})
+	d := b.daemon()
+	d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", ""))
+	d.sync()
+	b.expect(id, map[string]any{"Touchpoint_Type": "Call", "Account": nil})
+	d.stop()
+}
