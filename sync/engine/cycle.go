@@ -22,7 +22,24 @@ func newBeside() *beside { return &beside{answers: make(chan func(), mostBeside)
 // start runs ask in a goroutine; next or arrived calls what it returns.
 func (b *beside) start(ask func() (then func())) {
 	b.open++
-	go func() { b.answers <- ask() }()
+	go func() {
+		then := func() {}
+		defer func() {
+			if p := recover(); p != nil {
+				f := newFault(p)
+				then = func() { panic(f) } // on the cycle's goroutine, which ends with it
+			}
+			b.answers <- then
+		}()
+		then = ask()
+	}()
+}
+
+// abandon waits for the requests in flight and ignores their answers.
+func (b *beside) abandon() {
+	for ; b.open > 0; b.open-- {
+		<-b.answers
+	}
 }
 
 // next waits for an answer and acts on it.
@@ -46,8 +63,12 @@ func (e *Engine) steps(ctx context.Context, s *Summary) error {
 		return err
 	}
 	w := e.newWriter(s)
-	err := e.readAndWrite(ctx, w)
-	w.land()
+	err := e.guarded(func() error {
+		err := e.readAndWrite(ctx, w)
+		w.land()
+		return err
+	})
+	w.abandon() // after a panic
 	if w.late != nil && w.err == nil {
 		w.fail(w.late)
 	}

@@ -84,6 +84,7 @@ type Engine struct {
 	reload *reload // rules for the next cycle; guarded by mu
 
 	progress progress
+	atStep   bool // AtStep runs; of the cycle's goroutine
 
 	pauses    map[string]closure         // by object; replaced under mu, never changed
 	related   map[string]map[string]bool // by object: persons and visitors of refused records
@@ -168,7 +169,7 @@ func (e *Engine) alone(ctx context.Context, fn func() error) error {
 		return ctx.Err()
 	}
 	defer func() { <-e.turn }()
-	return fn()
+	return e.guarded(fn)
 }
 
 // Cycle polls all that is new, resolves all that is dirty, upserts all that is due.
@@ -176,7 +177,7 @@ func (e *Engine) alone(ctx context.Context, fn func() error) error {
 func (e *Engine) Cycle(ctx context.Context) (s Summary, err error) {
 	err = e.alone(ctx, func() error {
 		began, calls := e.cfg.Now(), e.cfg.Budget.Calls()
-		err := e.steps(ctx, &s)
+		err := e.guarded(func() error { return e.steps(ctx, &s) })
 		backlog, berr := e.cfg.Store.Backlog()
 		cursor, _, cerr := e.cfg.Store.Cursor()
 		s.Parked = backlog.Parked
@@ -285,7 +286,9 @@ func (e *Engine) note(s Summary, err error) {
 // step marks progress, and lets tests crash here.
 func (e *Engine) step(name string) {
 	e.moveOn()
+	e.atStep = true
 	e.cfg.AtStep(name)
+	e.atStep = false
 }
 
 // moveOn marks progress.

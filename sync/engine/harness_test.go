@@ -63,6 +63,7 @@ type rig struct {
 	calls  int // made so far
 	change []func(*engine.Config, *salesforce.Config)
 
+	last   engine.Config // of engine
 	store  *store.Store
 	client *salesforce.Client
 	engine *engine.Engine
@@ -104,6 +105,7 @@ func (r *rig) open() {
 		r.t.Fatal(err)
 	}
 	ec.Org = client
+	r.last = ec
 	e, err := engine.New(ec)
 	if err != nil {
 		r.t.Fatal(err)

@@ -192,7 +192,7 @@ func (e *Engine) queryMany(ctx context.Context, soqls []string, all bool, fn fun
 			return err
 		}
 		for _, page := range pages {
-			for {
+			for asked := (trail{}); ; {
 				for _, r := range page.Records {
 					if err := fn(r); err != nil {
 						return err
@@ -201,7 +201,7 @@ func (e *Engine) queryMany(ctx context.Context, soqls []string, all bool, fn fun
 				if page.Next == "" {
 					break
 				}
-				if page, err = e.cfg.Org.Query(ctx, "", salesforce.QueryOptions{Next: page.Next}); err != nil {
+				if page, err = asked.page(ctx, e.cfg.Org, page.Next); err != nil {
 					return err
 				}
 			}

@@ -58,7 +58,7 @@ func (e *Engine) poll(ctx context.Context, w *writer) error {
 		case class == salesforce.RestartQuery && tries < restarts:
 			tries++
 			r.from = r.cursor.Since
-			e.cfg.Log.Info("query locator expired: reading on from the cursor", "cursor", r.cursor.Since)
+			e.cfg.Log.Info("the pages of a query were lost: reading on from the cursor", "cursor", r.cursor.Since, "err", err)
 		case class == salesforce.NarrowQuery && e.narrow(r):
 			e.cfg.Log.Warn("query is too large for the org: reading a shorter span", "span", e.window, "err", err)
 		default:
@@ -113,10 +113,11 @@ func (e *Engine) readSpan(ctx context.Context, r *reader, w *writer) (more bool,
 	if err := e.cfg.Clock.Doubt(); err != nil && r.first {
 		return false, err
 	}
+	asked := trail{}
 	for {
 		var next *nextPage
 		if page.Next != "" {
-			next = e.ask(reading, page.Next, w)
+			next = e.ask(reading, asked, page.Next, w)
 		}
 		if err := e.applyPage(ctx, r, page, until, w.summary); err != nil {
 			return false, err
@@ -142,10 +143,10 @@ type nextPage struct {
 	here bool
 }
 
-func (e *Engine) ask(ctx context.Context, next string, w *writer) *nextPage {
+func (e *Engine) ask(ctx context.Context, asked trail, next string, w *writer) *nextPage {
 	n := &nextPage{}
 	w.start(func() func() {
-		page, err := e.cfg.Org.Query(ctx, "", salesforce.QueryOptions{Next: next})
+		page, err := asked.page(ctx, e.cfg.Org, next)
 		return func() { n.page, n.err, n.here = page, err, true }
 	})
 	return n
@@ -219,7 +220,7 @@ func (e *Engine) applyPage(ctx context.Context, r *reader, page salesforce.Page,
 	was := r.cursor
 	behind := r.asked.Add(-e.cfg.Overlap)
 	to := behind
-	if page.Next != "" {
+	if page.Next != "" && len(page.Records) > 0 {
 		var ok bool
 		if to, ok = stampOf(page.Records[len(page.Records)-1]); !ok {
 			to = r.cursor.Since

@@ -146,22 +146,21 @@ func (e *Engine) purgedTasks(ctx context.Context, fix bool, r *Reconciled) (purg
 // wrongRecords compares every record with our keys, and what the store holds for written.
 func (e *Engine) wrongRecords(ctx context.Context, r *Reconciled) (gone, edited []string, err error) {
 	standing := map[string]bool{}
-	o := salesforce.QueryOptions{}
 	soql := ownRecords(e.cfg.TouchpointObject, e.cfg.ExternalID, e.recordFields(), time.Time{})
-	for {
-		page, err := e.cfg.Org.Query(ctx, soql, o)
-		if err != nil {
-			return nil, nil, err
-		}
-		wrong, err := e.comparePage(ctx, page.Records, standing, r)
-		if err != nil {
-			return nil, nil, err
+	page, err := e.cfg.Org.Query(ctx, soql, salesforce.QueryOptions{})
+	for asked := (trail{}); err == nil; page, err = asked.page(ctx, e.cfg.Org, page.Next) {
+		var wrong []string
+		if wrong, err = e.comparePage(ctx, page.Records, standing, r); err != nil {
+			break
 		}
 		edited = append(edited, wrong...)
 		e.moveOn()
-		if o.Next = page.Next; o.Next == "" {
+		if page.Next == "" {
 			break
 		}
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	err = e.cfg.Store.EachTouchpoint(func(t store.Touchpoint) error {
 		if comparable(t) && !standing[t.Key] {

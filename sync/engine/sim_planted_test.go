@@ -128,7 +128,7 @@ var simPlants = map[string]simPlant{
 		`			if rest && (w.open == 0 || planted("deleted beside the writing")) && len(w.deletes) > 0 {`},
 	"deleted as it was read": {"wanted-again-before-it-was-deleted", "writer.go", `bool { return slices.Contains(changed, t.Key) })`,
 		`bool { return slices.Contains(changed, t.Key) && !planted("deleted as it was read") })`},
-	"cursor over the page on its way": {"ties-across-pages", "poll.go", `	if page.Next != "" {
+	"cursor over the page on its way": {"ties-across-pages", "poll.go", `	if page.Next != "" && len(page.Records) > 0 {
 		var ok bool`, `	if page.Next != "" && !planted("cursor over the page on its way") {
 		var ok bool`},
 	"page of a stopped poll": {"stopped-between-pages", "poll.go", `		return func() { n.page, n.err, n.here = page, err, true }`,
@@ -140,11 +140,11 @@ var simPlants = map[string]simPlant{
 		}`},
 	"answer lost at the stop": {"answer-at-the-stop", "deliver.go", `context.WithTimeout(context.WithoutCancel(ctx), recordWithin)`,
 		`context.WithTimeout(map[bool]context.Context{true: ctx, false: context.WithoutCancel(ctx)}[planted("answer lost at the stop")], recordWithin)`},
-	"nobody waits": {"poll-fails-meanwhile", "cycle.go", `	w.land()
-	return errors.Join(err, w.err)`, `	if !planted("nobody waits") {
-		w.land()
-	}
-	return errors.Join(err, w.err)`},
+	"nobody waits": {"poll-fails-meanwhile", "cycle.go", `		w.land()
+		return err`, `		if !planted("nobody waits") {
+			w.land()
+		}
+		return err`},
 	"asks on and on": {"no-more-calls-says-a-row", "deliver.go", `	if r.stopped != nil {`, `	if r.stopped != nil && !planted("asks on and on") {`},
 	"refused and so not deleted": {"refused-and-deleted-on-its-way", "../../store/attempts.go", `	case current:
 		t.State`, `	case current:

@@ -83,6 +83,11 @@ func (c *Client) Query(ctx context.Context, soql string, o QueryOptions) (Page, 
 	return cl.page(answer, serverTime(resp))
 }
 
+// RepeatedPage is the error for a page that leads back to one that was read before.
+func RepeatedPage() *Error {
+	return (&call{op: "query_more", client: &Client{}}).badPage("the next page is one that was read before")
+}
+
 // badPage is the error for pages that do not follow each other: the query is read again
 // from its first page.
 func (cl *call) badPage(message string) *Error {
