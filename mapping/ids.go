@@ -9,11 +9,36 @@ import (
 // maxVisitorID is the length of the longest id that is believed, in bytes.
 const maxVisitorID = 255
 
-// VisitorID gives the canonical form of a BizibleId: trimmed and in lower case. It says
-// false for what is no plausible id: empty, too long, not UTF-8, or with control characters.
+// nothing lists what scripts and forms write where there is no value, in lower case.
+var nothing = map[string]bool{
+	"undefined": true, "null": true, "none": true, "nil": true, "nan": true, "n/a": true, "not set": true, "(not set)": true,
+	"(none)": true, "(null)": true, "[object object]": true, "false": true, "true": true,
+}
+
+// isNothing reports a value that stands for no id: strangers share it. One character repeated,
+// such as zeros with or without hyphens, is one.
+func isNothing(s string) bool {
+	if nothing[strings.ToLower(strings.Trim(s, `"'`))] || isMacro(s) {
+		return true
+	}
+	bare := strings.ReplaceAll(s, "-", "")
+	first, size := utf8.DecodeRuneInString(bare)
+	if bare == "" || strings.Trim(bare, string(first)) != "" {
+		return bare == ""
+	}
+	return len(bare) > size || first == '0' || !unicode.IsLetter(first) && !unicode.IsDigit(first)
+}
+
+// VisitorID returns the canonical form of a BizibleId: trimmed and in lower case. It reports
+// false for an implausible id: empty, longer than 255 bytes, not UTF-8, with control
+// characters, a word for nothing such as undefined or (not set), a placeholder that nobody
+// replaced, or one character repeated.
 func VisitorID(s string) (string, bool) {
 	s = strings.TrimSpace(s)
 	if s == "" || len(s) > maxVisitorID || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", false
+	}
+	if isNothing(s) {
 		return "", false
 	}
 	s = strings.ToLower(s)

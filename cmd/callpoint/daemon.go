@@ -104,7 +104,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 	if errors.Is(serveErr, http.ErrServerClosed) {
 		serveErr = nil
 	}
-	if errors.Is(runErr, store.ErrOtherOrg) {
+	if errors.Is(runErr, store.ErrOtherOrg) || errors.As(runErr, new(*engine.ConfigError)) {
 		return misconfigured(runErr)
 	}
 	if err := errors.Join(runErr, serveErr); err != nil {
@@ -185,7 +185,7 @@ func (p *program) syncOnce(ctx context.Context) error {
 // verdict is the exit code of a cycle.
 func verdict(s engine.Summary, err error) error {
 	switch {
-	case errors.Is(err, store.ErrOtherOrg):
+	case errors.Is(err, store.ErrOtherOrg), errors.As(err, new(*engine.ConfigError)):
 		return misconfigured(err)
 	case err != nil:
 		if cure := engine.Cure(err); cure != "" {

@@ -23,7 +23,7 @@ func importLines(n int) []byte {
 	at := yesterday("12:00:00")
 	for i := range n {
 		stamp := at.Add(time.Duration(i) * time.Second / 10).Format(time.RFC3339Nano)
-		visitor := fmt.Sprintf("%08x", uint32(i/4)*2654435761)
+		visitor := fmt.Sprintf("%08x", uint32(i/4+1)*2654435761)
 		fmt.Fprintf(&b, `{"type":"view","bizible_id":"%s","at":"%s","url":"https://www.example.com/%d","ip":"203.0.113.7"}`+"\n", visitor, stamp, i)
 		fmt.Fprintf(&b, `{"session_id":"s%d","bizible_id":"%s","started_at":"%s","ended_at":"%s","landing_page":"https://www.example.com/"}`+"\n", i, visitor, stamp, stamp)
 	}

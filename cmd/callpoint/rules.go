@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"callpoint/mapping"
@@ -66,6 +68,20 @@ func (c *Config) rules() (rules, error) {
 			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %w", c.Fields, err))
 		}
 	}
+	if task := c.taskReason(); task != "" {
+		if problem := c.reasonProblem(task, s.TaskFields(), c.TaskFilter); problem != "" {
+			problems = append(problems, fmt.Errorf("CALLPOINT_REASON_FIELD=%s: %s", c.Reason, problem))
+		}
+	} else if c.Reason != "" {
+		mapped := s.Fields.Names()
+		if f, err := mapping.ParseFields(own); len(own) > 0 && err == nil {
+			mapped = f.Names()
+		}
+		if problem := c.reasonProblem(c.Reason, append(mapped, c.ExternalIDField), ""); problem != "" {
+			problems = append(problems, fmt.Errorf("CALLPOINT_REASON_FIELD=%s: %s", c.Reason, problem))
+			return r, errors.Join(problems...)
+		}
+	}
 	if c.Reason != "" && c.taskReason() == "" {
 		own = fmt.Appendf(own, "\n%s = reason\n", c.Reason)
 	}
@@ -75,8 +91,27 @@ func (c *Config) rules() (rules, error) {
 			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s, CALLPOINT_REASON_FIELD=%s: %w", c.Fields, c.Reason, err))
 		}
 	}
+	if slices.ContainsFunc(s.Fields.Names(), func(name string) bool { return strings.EqualFold(name, c.ExternalIDField) }) {
+		problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %s is the key of callpoint's records and cannot be mapped: two calls would share one record; take it out of the map", c.Fields, c.ExternalIDField))
+	}
 	r.fingerprint = c.fingerprint(channels, fields)
 	return r, errors.Join(problems...)
+}
+
+// reasonProblem returns why a field cannot take reasons: what it holds would be overwritten.
+func (c *Config) reasonProblem(field string, read []string, filter string) string {
+	const create = "; create a custom text field for the reason"
+	switch {
+	case !strings.HasSuffix(strings.ToLower(field), "__c"):
+		return "a standard field, which others read, would be overwritten" + create
+	case strings.HasPrefix(strings.ToLower(field), "bizible2__"):
+		return "a field of the Marketo Measure package would be overwritten" + create
+	case slices.ContainsFunc(read, func(name string) bool { return strings.EqualFold(name, field) }):
+		return "callpoint uses this field for something else" + create
+	case regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(field) + `\b`).MatchString(filter):
+		return "CALLPOINT_TASK_FILTER reads this field" + create
+	}
+	return ""
 }
 
 func (c *Config) fingerprint(channels, fields []byte) string {

@@ -22,7 +22,7 @@ func (b *bench) seed() (tasks []string) {
 	b.t.Helper()
 	d := b.daemon()
 	for i := range 5 {
-		v := fmt.Sprintf("%032d", i)
+		v := fmt.Sprintf("%032d", i+10)
 		d.send(view(v, yesterday("12:00:00"), "https://www.example.com/?utm_source=google&utm_medium=cpc&utm_campaign=c"+fmt.Sprint(i), "https://www.google.com/"))
 	}
 	d.stop()
@@ -31,7 +31,7 @@ func (b *bench) seed() (tasks []string) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		fields := map[string]any{"bizible2__BizibleId__c": fmt.Sprintf("%032d", i), "WhoId": lead}
+		fields := map[string]any{"bizible2__BizibleId__c": fmt.Sprintf("%032d", i+10), "WhoId": lead}
 		tasks = append(tasks, b.task(yesterday("12:10:00"), fields), b.task(yesterday("14:00:00"), fields))
 	}
 	return append(tasks, b.task(yesterday("12:10:00"), nil))

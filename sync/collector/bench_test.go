@@ -12,13 +12,13 @@ import (
 )
 
 func realisticEvent(i int) string {
-	return view("sequence", fmt.Sprint(i), "bizible_id", quote(fmt.Sprintf("%032x", i%1000)),
+	return view("sequence", fmt.Sprint(i), "bizible_id", quote(fmt.Sprintf("%032x", i%1000+16)),
 		"url", `"https://www.example.com/pricing/plans?utm_source=google&utm_medium=cpc&utm_campaign=brand&gclid=EAIaIQobChMI123-456_BwE"`,
 		"referrer", `"https://www.google.com/"`, "title", `"Pricing | Example"`, "user_agent", quote(safari))
 }
 
 func realisticSession(i int) string {
-	return sessionLine("session_id", quote(fmt.Sprintf("s%d", i)), "bizible_id", quote(fmt.Sprintf("%032x", i%1000)),
+	return sessionLine("session_id", quote(fmt.Sprintf("s%d", i)), "bizible_id", quote(fmt.Sprintf("%032x", i%1000+16)),
 		"landing_page", `"https://www.example.com/pricing/plans?utm_source=google&utm_medium=cpc&utm_campaign=brand&gclid=EAIaIQobChMI123-456_BwE"`,
 		"referrer", `"https://www.google.com/"`, "user_agent", quote(safari))
 }

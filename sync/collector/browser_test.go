@@ -209,7 +209,7 @@ func TestBrowserMalformed(t *testing.T) {
 	for _, c := range []struct{ query, want string }{
 		{"", "_biz_t: missing"},
 		{browserQuery("_biz_u", ""), "_biz_u: missing"},
-		{browserQuery("_biz_u", "\x01"), "_biz_u: no BizibleId: blank, longer than 255 bytes, or with control characters"},
+		{browserQuery("_biz_u", "\x01"), "_biz_u: not a BizibleId: blank, longer than 255 bytes, with control characters, or a value that stands for none, such as undefined, (not set) or zeros"},
 		{browserQuery("_biz_l", ""), "_biz_l: missing"},
 		{browserQuery("_biz_l", "about:blank"), "_biz_l: not an http or https URL"},
 		{browserQuery("_biz_t", "soon"), `_biz_t: not a time in milliseconds since 1970: "soon"`},

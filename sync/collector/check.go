@@ -173,7 +173,7 @@ func visitor(s string) (string, error) {
 	}
 	v, ok := mapping.VisitorID(s)
 	if !ok {
-		return "", reject("bizible_id", badID, "no BizibleId: blank, longer than 255 bytes, or with control characters")
+		return "", reject("bizible_id", badID, "not a BizibleId: blank, longer than 255 bytes, with control characters, or a value that stands for none, such as undefined, (not set) or zeros")
 	}
 	return v, nil
 }

@@ -30,7 +30,7 @@ func (e *Engine) Run(ctx context.Context, interval time.Duration) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, store.ErrOtherOrg):
+		case errors.Is(err, store.ErrOtherOrg), errors.As(err, new(*ConfigError)) && e.Last().Success.IsZero():
 			return err
 		}
 		said = e.tell(s, err, said)
