@@ -153,6 +153,7 @@ var values = map[string]namedValue{
 	"referrer_page_raw": webURL(func(_ *Session, o *landingSource) string { return o.cameFrom().raw }),
 	"form_url":          web(func(x *Session, _ *landingSource) string { return splitURL(x.FormURL).page() }),
 	"form_url_raw":      webURL(func(x *Session, _ *landingSource) string { return x.FormURL }),
+	"form_name":         web(func(x *Session, _ *landingSource) string { return x.FormName }),
 	"search_phrase":     web(func(_ *Session, o *landingSource) string { return o.searchPhrase() }),
 
 	"browser":  web(func(x *Session, _ *landingSource) string { return browserOf(x.UserAgent) }),

@@ -14,7 +14,7 @@ func matchedRecord(s *Settings, landing string) *record {
 	start := time.Date(2026, 11, 23, 12, 0, 0, 250e6, time.UTC)
 	x := &Session{
 		ID: "abc", StartedAt: start, LandingPage: landing, Referrer: "https://www.google.com/search?q=shoes#x",
-		FormURL: "https://www.example.com/contact?x=1", UserAgent: "Firefox/120.0 (Windows NT 10.0)", PageViews: 3,
+		FormURL: "https://www.example.com/contact?x=1", FormName: "Contact us", UserAgent: "Firefox/120.0 (Windows NT 10.0)", PageViews: 3,
 		Geo: Geo{"Seattle", "Washington", "United States"},
 	}
 	call := &Call{TaskID: "00T000000000001AAA", Visitor: "v1", At: start.Add(time.Minute), Fields: map[string]any{
@@ -36,7 +36,7 @@ func TestTouchpointFields(t *testing.T) {
 		"Ad_Destination_URL": "http://info.example.com/demo", "Keyword_Text": "red shoes", "Keyword_MatchType": "Exact",
 		"Landing_Page": "info.example.com/demo", "Landing_Page_Raw": landing,
 		"Referrer_Page": "www.google.com/search", "Referrer_Page_Raw": "https://www.google.com/search?q=shoes#x",
-		"Form_URL": "www.example.com/contact", "Form_URL_Raw": "https://www.example.com/contact?x=1", "Search_Phrase": "shoes",
+		"Form_URL": "www.example.com/contact", "Form_URL_Raw": "https://www.example.com/contact?x=1", "Form_Name": "Contact us", "Search_Phrase": "shoes",
 		"Browser": "Firefox (120.0)", "Platform": "Windows (10.0)", "Geo_City": "Seattle", "Geo_Region": "Washington", "Geo_Country": "United States",
 		"Touchpoint_Position": "FT, LC", "Count_First_Touch": 1.0, "Count_Lead_Creation_Touch": 1.0, "Count_U_Shaped": 1.0,
 		"Bizible_Person": PersonRef("003000000000001AAA"), "Contact": "003000000000001AAA",
@@ -243,7 +243,7 @@ func TestParseFields(t *testing.T) {
 	if _, ok := v["bizible2__Browser__c"]; ok || len(v) != len(DefaultFields().fields)+5 {
 		t.Errorf("the dropped field is there, or another is not: %d fields", len(v))
 	}
-	if len(DefaultFields().Names()) != 40 || DefaultFields().Names()[1] != "bizible2__Medium__c" || DefaultFields().fields[1].value != "medium" {
+	if len(DefaultFields().Names()) != 41 || DefaultFields().Names()[1] != "bizible2__Medium__c" || DefaultFields().fields[1].value != "medium" {
 		t.Error("the built-in map has changed")
 	}
 	only, err := ParseFields([]byte("* = -\nA__c = type"))

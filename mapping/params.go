@@ -42,6 +42,10 @@ func parseParams(query string) params {
 	return list
 }
 
+// maxTag bounds the name of a campaign tag, in bytes, so that a hostile query costs no more
+// than its length.
+const maxTag = 64
+
 // pairs splits a query at "&", and at a further "?" that a campaign tag follows: links are often
 // tagged by appending "?utm_source=x" to an address that has a query already.
 func pairs(query string) iter.Seq[string] {
@@ -53,7 +57,7 @@ func pairs(query string) iter.Seq[string] {
 					break
 				}
 				mark += from
-				key, _, ok := strings.Cut(pair[mark+1:], "=")
+				key, _, ok := strings.Cut(pair[mark+1:min(len(pair), mark+maxTag)], "=")
 				if !ok || !isTag(paramKey(key)) {
 					from = mark + 1
 					continue

@@ -61,6 +61,7 @@ func CompareRepeats(a, b *Event) int {
 		strings.Compare(a.Geo.City, b.Geo.City),
 		strings.Compare(a.UserAgent, b.UserAgent),
 		strings.Compare(a.Title, b.Title),
+		strings.Compare(b.FormName, a.FormName),
 		compareBool(b.Consent, a.Consent),
 	)
 }
@@ -109,6 +110,7 @@ func CompareVisits(a, b *Visit) int {
 		strings.Compare(b.Referrer, a.Referrer),
 		strings.Compare(b.FormURL, a.FormURL),
 		b.FormAt.Compare(a.FormAt),
+		strings.Compare(b.FormName, a.FormName),
 		strings.Compare(b.UserAgent, a.UserAgent),
 		strings.Compare(b.Geo.Country, a.Geo.Country),
 		strings.Compare(b.Geo.Region, a.Geo.Region),
@@ -178,7 +180,7 @@ func (b *sessionizer) visit(v Visit) {
 		ID:        hashID(b.visitor, v.key()),
 		StartedAt: v.StartedAt, EndedAt: v.EndedAt,
 		PageViews: v.PageViews, LandingPage: v.LandingPage, Referrer: v.Referrer,
-		FormURL: formURL, FormAt: formAt,
+		FormURL: formURL, FormAt: formAt, FormName: v.FormName,
 		UserAgent: v.UserAgent, Geo: v.Geo,
 	})
 	b.note(v.LandingPage, v.Referrer)
@@ -226,7 +228,7 @@ func (b *sessionizer) noteEvent(e *Event) {
 // fill adds what the session does not know yet.
 func (x *Session) fill(e *Event) {
 	if e.Kind == Form && x.FormURL == "" {
-		x.FormURL, x.FormAt = e.URL, e.At
+		x.FormURL, x.FormAt, x.FormName = e.URL, e.At, e.FormName
 	}
 	if x.UserAgent == "" {
 		x.UserAgent = e.UserAgent

@@ -29,11 +29,23 @@ func shortenURL(raw string, limit int) (string, bool) {
 	if limit <= 0 || utf16Len(raw) <= limit {
 		return raw, false
 	}
+	return shorten(raw, limit, utf16Len, func(s string) string { s, _ = cut(s, limit); return s }), true
+}
+
+// ShortenURL shortens a URL to a number of bytes. It keeps what the channel rules and the fields
+// of a touchpoint need most: host and path, then campaign tags and click ids, then the rest.
+func ShortenURL(raw string, limit int) string {
+	if len(raw) <= limit {
+		return raw
+	}
+	return shorten(raw, limit, func(s string) int { return len(s) }, func(s string) string { return fold(s, limit) })
+}
+
+func shorten(raw string, limit int, size func(string) int, cut func(string) string) string {
 	base, parts := urlParts(raw)
-	room := limit - utf16Len(base)
+	room := limit - size(base)
 	if room < 0 {
-		base, _ = cut(base, limit)
-		return withoutHalfEscape(base), true
+		return withoutHalfEscape(cut(base))
 	}
 	order := make([]int, len(parts))
 	for i := range order {
@@ -42,8 +54,8 @@ func shortenURL(raw string, limit int) (string, bool) {
 	slices.SortStableFunc(order, func(a, b int) int { return parts[a].rank - parts[b].rank })
 	dropped := make([]bool, len(parts))
 	for _, i := range order {
-		if size := 1 + utf16Len(parts[i].text); size <= room { // one more for the mark before it
-			room -= size
+		if n := 1 + size(parts[i].text); n <= room { // one more for the mark before it
+			room -= n
 		} else {
 			dropped[i] = true
 		}
@@ -54,7 +66,7 @@ func shortenURL(raw string, limit int) (string, bool) {
 			kept = append(kept, p)
 		}
 	}
-	return joinURL(base, kept), true
+	return joinURL(base, kept)
 }
 
 // joinURL puts a URL together again.

@@ -89,6 +89,16 @@ func TestShortenURLKeepsWhole(t *testing.T) {
 	}
 }
 
+func TestShortenURLBytes(t *testing.T) {
+	t.Parallel()
+	raw := "https://a.example/?x=" + strings.Repeat("é", 40) + "&utm_source=s"
+	for limit, want := range map[int]string{200: raw, 60: "https://a.example/?utm_source=s", 20: "https://a.example/"} {
+		if got := ShortenURL(raw, limit); got != want {
+			t.Errorf("%d bytes: %q, want %q", limit, got, want)
+		}
+	}
+}
+
 // The raw URLs keep what attribution needs in the 255 characters that the package's fields hold.
 func TestRawURLsFit(t *testing.T) {
 	t.Parallel()

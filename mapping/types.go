@@ -26,6 +26,7 @@ type Event struct {
 	URL       string    `json:"url"`
 	Referrer  string    `json:"referrer,omitempty"`
 	Title     string    `json:"title,omitempty"`
+	FormName  string    `json:"form_name,omitempty"` // of a form: its name, not what was typed
 	UserAgent string    `json:"user_agent,omitempty"`
 	Geo       Geo       `json:"geo,omitzero"`
 	Sequence  int64     `json:"sequence,omitempty"`
@@ -43,6 +44,7 @@ type Visit struct {
 	Referrer    string    `json:"referrer,omitempty"`
 	FormURL     string    `json:"form_url,omitempty"`
 	FormAt      time.Time `json:"form_at,omitzero"`
+	FormName    string    `json:"form_name,omitempty"`
 	PageViews   int       `json:"page_views"`
 	UserAgent   string    `json:"user_agent,omitempty"`
 	Geo         Geo       `json:"geo,omitzero"`
@@ -60,6 +62,7 @@ type Session struct {
 	Referrer    string    `json:"referrer"`     // the whole URL
 	FormURL     string    `json:"form_url"`
 	FormAt      time.Time `json:"form_at,omitzero"`
+	FormName    string    `json:"form_name,omitempty"`
 	UserAgent   string    `json:"user_agent,omitempty"`
 	Geo         Geo       `json:"geo,omitzero"`
 

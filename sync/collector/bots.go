@@ -13,7 +13,10 @@ const (
 	botPreview  = "preview" // fetches a page to show a card for a link
 )
 
-var botReasons = []string{botCrawler, botHeadless, botMonitor, botPreview}
+// botPrerender is a browser that loads a page ahead, which nobody may ever see.
+const botPrerender = "prerender"
+
+var botReasons = []string{botCrawler, botHeadless, botMonitor, botPreview, botPrerender}
 
 // botTokens are looked for in a user agent in lower case, in this order. Libraries (curl,
 // python-requests, Go-http-client) are absent on purpose: servers that pass on real visits

@@ -53,12 +53,17 @@ func (c *Collector) browser(kind mapping.EventKind) http.HandlerFunc {
 			dropped(w, r, "bot: "+reason)
 			return
 		}
+		if speculative(r.Header) {
+			c.stats.add(func(s *Stats) { s.Bots[botPrerender]++ })
+			dropped(w, r, "prerender")
+			return
+		}
 		params, err := browserParams(w, r)
 		if err != nil {
 			c.refuseText(w, c.asRefusal(err))
 			return
 		}
-		if consent, ok := params["_biz_c"]; ok && refuses(consent) {
+		if consent := params["_biz_c"]; consent != "" && !agrees(consent) {
 			c.stats.add(func(s *Stats) { s.ConsentRefused++ })
 			dropped(w, r, "no consent")
 			return
@@ -106,11 +111,12 @@ func (c *Collector) browserRecord(kind mapping.EventKind, params map[string]stri
 		url:      params["_biz_l"],
 		title:    params["_biz_i"],
 		sequence: params["_biz_n"],
+		formName: params["_biz_f"],
 	}
 	if kind != mapping.Form { // a form has none
 		rec.referrer = params["_biz_r"]
 	}
-	if params["_biz_c"] != "" { // a refusal does not come this far
+	if params["_biz_c"] != "" { // a refusal was dropped before
 		rec.consent = "true"
 	}
 	happened, err := millis("_biz_t", params["_biz_t"])
@@ -160,12 +166,29 @@ func browserKey(key string) string {
 	return key
 }
 
-// refuses reads _biz_c. bizible.js sends it only once consent was given, whatever its
-// value; ours says 0 when a visitor has refused.
-func refuses(consent string) bool {
-	switch strings.ToLower(strings.TrimSpace(consent)) {
-	case "0", "false", "no", "n", "denied", "refused", "withdrawn":
+// agrees reports whether a value of _biz_c is consent: a word for it, or a number other than
+// zero. What is not understood is a refusal.
+func agrees(consent string) bool {
+	consent = strings.ToLower(strings.TrimSpace(consent))
+	if n, err := strconv.ParseInt(consent, 10, 64); err == nil {
+		return n > 0
+	}
+	switch consent {
+	case "true", "yes", "y", "on", "grant", "granted", "given", "accept", "accepted", "allow", "allowed", "optin", "opt-in":
 		return true
+	}
+	return false
+}
+
+// speculative reports whether a browser loads a page that nobody may ever see.
+func speculative(h http.Header) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, value := range h.Values(name) {
+			value = strings.ToLower(value)
+			if strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview") {
+				return true
+			}
+		}
 	}
 	return false
 }

@@ -145,7 +145,7 @@ func TestBrowserConsent(t *testing.T) {
 	for _, c := range []struct {
 		consent string
 		stored  int
-	}{{"1", 1}, {"true", 1}, {"anything", 1}, {"0", 0}, {"false", 0}, {"No", 0}, {"denied", 0}} {
+	}{{"1", 1}, {"true", 1}, {" Granted ", 1}, {"1764100000000", 1}, {"0", 0}, {"-1", 0}, {"false", 0}, {"No", 0}, {"denied", 0}, {"anything", 0}, {"null", 0}, {"undefined", 0}} {
 		s := serve(t)
 		resp, _ := s.request(t, "GET", browserPath("_biz_c", c.consent), "")
 		if resp.StatusCode != 204 || s.store.count() != c.stored || s.Stats().ConsentRefused != uint64(1-c.stored) {
@@ -156,6 +156,22 @@ func TestBrowserConsent(t *testing.T) {
 	s.request(t, "POST", "/m/ipv", `{"_biz_c":false,"_biz_u":"u","_biz_l":"https://x/"}`, "Content-Type", "application/json")
 	if s.Stats().ConsentRefused != 1 {
 		t.Error("false in JSON is a refusal too")
+	}
+}
+
+// A page that a browser loads ahead, and that nobody may ever see, is no view.
+func TestPrerender(t *testing.T) {
+	t.Parallel()
+	for _, header := range [][2]string{{"Sec-Purpose", "prefetch;prerender"}, {"Sec-Purpose", "prefetch"}, {"Purpose", "prefetch"}, {"X-Purpose", "preview"}, {"X-Moz", "Prefetch"}} {
+		s := serve(t)
+		resp, _ := s.request(t, "POST", browserPath(), "", header[0], header[1])
+		if resp.StatusCode != 204 || resp.Header.Get("Callpoint-Dropped") != "prerender" || s.store.count() != 0 || s.Stats().Bots[botPrerender] != 1 {
+			t.Errorf("%s: %d, %d stored", header, resp.StatusCode, s.store.count())
+		}
+	}
+	s := serve(t)
+	if s.request(t, "POST", browserPath(), "", "Sec-Purpose", ""); s.store.count() != 1 {
+		t.Error("a view without a purpose is not stored")
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 // Limits of single values, in bytes.
 const (
 	maxID    = 255
-	maxURL   = 32 << 10 // what Salesforce's raw URL fields hold
+	maxURL   = 32 << 10
+	maxForm  = 255 // the name of a form
 	maxTitle = 1 << 10
 	maxAgent = 1 << 10
 	maxGeo   = 255
@@ -64,6 +65,9 @@ func (d *decoder) event(r *raw, at time.Time) (e mapping.Event, err error) {
 		return e, err
 	}
 	e.Title = d.scrub.text(cut(oneLine(r.title), maxTitle))
+	if e.Kind == mapping.Form {
+		e.FormName = d.formName(r)
+	}
 	e.UserAgent = cut(oneLine(r.agent), maxAgent)
 	e.Geo = d.geo(r)
 	return e, nil
@@ -100,6 +104,9 @@ func (d *decoder) visit(r *raw) (v mapping.Visit, err error) {
 		// stays where it is while the session grows.
 		v.FormAt = v.StartedAt
 	}
+	if v.FormURL != "" {
+		v.FormName = d.formName(r)
+	}
 	if r.formAt != "" {
 		if v.FormAt, err = d.when("form_at", r.formAt); err != nil {
 			return v, err
@@ -120,6 +127,8 @@ func (d *decoder) visit(r *raw) (v mapping.Visit, err error) {
 	v.Geo = d.geo(r)
 	return v, nil
 }
+
+func (d *decoder) formName(r *raw) string { return d.scrub.text(cut(oneLine(r.formName), maxForm)) }
 
 // when reads a time and makes sure that it is plausible.
 func (d *decoder) when(key, s string) (time.Time, error) {
@@ -195,7 +204,7 @@ func (d *decoder) page(key, s string) (string, error) {
 	if s == "" {
 		return "", reject(key, missing, "missing")
 	}
-	if err := boundedURL(key, s); err != nil {
+	if err := checkURL(key, s); err != nil {
 		return "", err
 	}
 	// Browsers' URLs can hold what net/url refuses, so look at no more than this.
@@ -204,21 +213,23 @@ func (d *decoder) page(key, s string) (string, error) {
 		rest == "" || strings.IndexByte("/?#", rest[0]) >= 0 {
 		return "", reject(key, badURL, "not an http or https URL")
 	}
-	return d.scrub.url(s), nil
+	return d.shortURL(s), nil
+}
+
+// shortURL scrubs a URL, and cuts one that is too long: it costs parameters, not the page view.
+func (d *decoder) shortURL(s string) string {
+	return mapping.ShortenURL(d.scrub.url(s), maxURL)
 }
 
 // referrer may be anything a browser says, such as android-app://… or null.
 func (d *decoder) referrer(s string) (string, error) {
-	if err := boundedURL("referrer", s); err != nil {
+	if err := checkURL("referrer", s); err != nil {
 		return "", err
 	}
-	return d.scrub.url(s), nil
+	return d.shortURL(s), nil
 }
 
-func boundedURL(key, s string) error {
-	if len(s) > maxURL {
-		return reject(key, tooLong, fmt.Sprintf("longer than %d bytes", maxURL))
-	}
+func checkURL(key, s string) error {
 	if hasControl(s) {
 		return reject(key, badURL, "has control characters")
 	}

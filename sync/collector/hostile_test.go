@@ -47,7 +47,7 @@ var hostile = []struct {
 	{"an id with ESC", view("bizible_id", `"\u001b[31m"`), "", "", 400},
 	{"an id with a line separator", view("bizible_id", `"a\nb"`), "", "", 400},
 	{"a NUL in the URL", view("url", `"https://x/\u0000"`), "", "", 400},
-	{"a URL without end", view("url", quote("https://x/"+strings.Repeat("a", 40000))), "", "", 400},
+	{"a URL without end", view("url", quote("https://x/"+strings.Repeat("a", 40000))), "", "", 200},
 	{"a javascript URL", view("url", `"javascript:alert(1)"`), "", "", 400},
 	{"a file URL", view("url", `"file:///etc/passwd"`), "", "", 400},
 	{"year 0", view("at", `"0000-01-01T00:00:00Z"`), "", "", 400},

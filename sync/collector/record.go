@@ -51,6 +51,7 @@ const (
 type raw struct {
 	kind, visitor, at, url, referrer, title, agent, ip string
 	session, started, ended, landing, formURL, formAt  string
+	formName                                           string
 	sequence, pageViews                                string
 	consent                                            string // true or false
 	geo                                                mapping.Geo
@@ -67,6 +68,8 @@ func (r *raw) text(key string, want lines) *string {
 		return &r.agent
 	case "ip":
 		return &r.ip
+	case "form_name":
+		return &r.formName
 	}
 	if want&eventLines != 0 {
 		switch key {

@@ -29,7 +29,7 @@ func TestScriptIsServed(t *testing.T) {
 		h.Get("Cache-Control") != "public, max-age=3600" || h.Get("ETag") == "" || h.Get("Access-Control-Allow-Origin") != "*" {
 		t.Errorf("%d %v", resp.StatusCode, h)
 	}
-	if len(text) > 7<<10 {
+	if len(text) > 10<<10 {
 		t.Errorf("the script has grown to %d bytes", len(text))
 	}
 	if resp, text := s.request(t, "GET", "/callpoint.js", "", "If-None-Match", h.Get("ETag")); resp.StatusCode != 304 || text != "" {
@@ -237,6 +237,80 @@ func TestScriptInABrowser(t *testing.T) {
 		{"Global Privacy Control", `<script>cookie(); Object.defineProperty(navigator, 'globalPrivacyControl', { value: true });</script><script src="TAG"></script>`, "/a", nil},
 		{"Global Privacy Control, yet consent", `<script>cookie(); Object.defineProperty(navigator, 'globalPrivacyControl', { value: true });</script><script src="TAG"></script>
 			<script>later(100, function () { callpoint.consent(true); })</script>`, "/a", []string{"view /a from -"}},
+		{"consent in words", `<script>cookie()</script><script src="TAG" data-requires-user-consent></script>
+			<script>later(1000, function () { callpoint.consent('granted'); })</script>`, "/a", []string{"view /a from -"}},
+		{"consent that is not understood", `<script>cookie()</script><script src="TAG"></script><script>
+			later(1000, function () { ['denied', 'false', '0', 'no', 'maybe', null, undefined, {}, NaN, ''].forEach(function (no) {
+				callpoint.consent(true); callpoint.consent(no);
+				if (localStorage.getItem('callpoint_consent') !== '0') errors.push('consent by ' + no);
+				callpoint.view(); });
+			});</script>`, "/a", []string{"view /a from -"}},
+		{"consent awaited, bare", `<script>cookie()</script><script src="TAG" data-requires-user-consent></script>`, "/a", nil},
+		{"consent awaited, capitals", `<script>cookie()</script><script src="TAG" data-requires-user-consent="TRUE"></script>`, "/a", nil},
+		{"consent awaited, not understood", `<script>cookie()</script><script src="TAG" data-requires-user-consent="ja"></script>`, "/a", nil},
+		{"consent awaited, bare settings apart", `<script>cookie()</script><span id="callpoint-settings" data-requires-user-consent></span><script src="TAG"></script>`, "/a", nil},
+		{"consent not awaited", `<script>cookie()</script><script src="TAG" data-requires-user-consent="false"></script>`, "/a", []string{"view /a from -"}},
+		{"consent refused before the script", `<script>cookie(); window.callpoint = { consented: 'denied' };</script><script src="TAG"></script>`, "/a", nil},
+		{"consent refused in another tab", tagged + `<script>
+			if (location.pathname === '/other') later(100, function () { localStorage.setItem('callpoint_consent', '0'); });
+			else document.write('<iframe src="/other"></iframe>');
+			if (location.pathname === '/a') later(2000, function () { callpoint.view(); callpoint.form(); });</script>`, "/a", []string{"view /a from -", "view /other from /a"}},
+		{"consent refused elsewhere, no event", tagged + `<script>later(1000, function () { localStorage.setItem('callpoint_consent', '0'); callpoint.view(); })</script>`, "/a",
+			[]string{"view /a from -"}},
+		{"consent given in another tab", `<script>cookie()</script><script src="TAG" data-requires-user-consent></script><script>
+			later(1000, function () { localStorage.setItem('callpoint_consent', '1'); dispatchEvent(new StorageEvent('storage', { key: 'callpoint_consent', newValue: '1' })); });</script>`, "/a",
+			[]string{"view /a from -"}},
+		{"prerendered and never shown", `<script>cookie(); Object.defineProperty(document, 'prerendering', { value: true });</script><script src="TAG"></script><script>
+			later(100, function () { history.replaceState({}, '', '/b'); callpoint.view(); callpoint.consent(true); });</script>`, "/a", nil},
+		{"prerendered, routed, then shown", `<script>cookie(); var prerendering = true; Object.defineProperty(document, 'prerendering', { get: function () { return prerendering; } });</script>
+			<script src="TAG"></script><script>
+			later(100, function () { history.replaceState({}, '', '/b'); });
+			later(1000, function () { history.replaceState({}, '', '/c'); prerendering = false; document.dispatchEvent(new Event('prerenderingchange')); });</script>`, "/a",
+			[]string{"view /c from -"}},
+		{"navigation.navigate", tagged + `<script>
+			navigation.addEventListener('navigate', function (e) { if (e.canIntercept) e.intercept({ handler: function () { return new Promise(function (done) { later(500, done); }); } }); });
+			later(1000, function () { navigation.navigate('/two'); });
+			later(2000, function () { navigation.navigate('/two', { history: 'replace' }); });
+			later(3000, function () { document.getElementById('link').click(); });
+			later(4000, function () { navigation.back(); });</script><a id=link href="/three">x</a>`, "/one",
+			[]string{"view /one from -", "view /two from /one", "view /three from /two", "view /two from /three"}},
+		{"forms in shadow trees", `<div id=old><template shadowrootmode=open><form id=f1><input name=a></form><div><template shadowrootmode=open><form id=f2></form></template></div></template></div>` + tagged + `
+			<div id=host></div><div id=box></div><script>
+			function stop(e) { e.preventDefault(); }
+			later(1000, function () { var f = old.shadowRoot.getElementById('f1'); f.addEventListener('submit', stop); f.requestSubmit(); });
+			later(2000, function () { var f = old.shadowRoot.querySelector('div').shadowRoot.getElementById('f2'); f.addEventListener('submit', stop); f.requestSubmit(); });
+			later(3000, function () { var root = host.attachShadow({ mode: 'open' }); root.innerHTML = '<form></form>'; root.firstChild.addEventListener('submit', stop); root.firstChild.requestSubmit(); });
+			later(4000, function () { var root = box.attachShadow({ mode: 'closed' }); root.innerHTML = '<form></form>'; root.firstChild.addEventListener('submit', stop); root.firstChild.requestSubmit(); });</script>`, "/a",
+			[]string{"view /a from -", "form /a from -", "form /a from -", "form /a from -", "form /a from -"}},
+		{"a form that a script sends after its event", tagged + `<iframe name=sink></iframe><form id=a target=sink action="about:blank"></form><script>
+			a.addEventListener('submit', function (e) { e.preventDefault(); later(2000, function () { a.submit(); }); });
+			later(1000, function () { a.requestSubmit(); });</script>`, "/contact", []string{"view /contact from -", "form /contact from -"}},
+		{"a form that a script sends without an event", tagged + `<iframe name=sink></iframe><form id=a target=sink action="about:blank"></form><script>
+			later(1000, function () { a.submit(); });</script>`, "/contact", []string{"view /contact from -", "form /contact from -"}},
+		{"a form sent by script that is off", tagged + `<iframe name=sink></iframe><form id=a target=sink action="about:blank" data-callpoint=off></form><script>
+			later(1000, function () { a.submit(); });</script>`, "/contact", []string{"view /contact from -"}},
+		{"a form that fails its validation", tagged + `<form id=a><input required></form><form id=b novalidate><input id=bi required></form><form id=c><input id=ci></form><script>
+			b.addEventListener('submit', function (e) { e.preventDefault(); });
+			c.addEventListener('submit', function (e) { e.preventDefault(); ci.setAttribute('aria-invalid', ci.value ? 'false' : 'true'); });
+			later(1000, function () { a.requestSubmit(); b.requestSubmit(); c.requestSubmit(); });
+			later(3000, function () { bi.value = ci.value = 'x'; b.requestSubmit(); });
+			later(5000, function () { c.requestSubmit(); });</script>`, "/contact",
+			[]string{"view /contact from -", "form /contact from -", "form /contact from -"}},
+		{"a form whose fields have awkward names", tagged + `<form id=a><input name=getAttribute><input name=querySelector><input name=matches></form><form id=b><input name=getAttribute><input type=password></form><script>
+			document.addEventListener('submit', function (e) { e.preventDefault(); });
+			later(1000, function () { a.requestSubmit(); b.requestSubmit(); });</script>`, "/a", []string{"view /a from -", "form /a from -"}},
+		{"a dialog", tagged + `<dialog id=x><form id=a method=dialog></form></dialog><script>later(1000, function () { x.showModal(); a.requestSubmit(); })</script>`, "/a", []string{"view /a from -"}},
+		{"prerendered by the browser", tagged + `<script>
+			if (location.pathname === '/a') {
+				var rules = document.createElement('script');
+				rules.type = 'speculationrules';
+				rules.text = JSON.stringify({ prerender: [{ source: 'list', urls: ['/b', '/never'], eagerness: 'immediate' }] });
+				document.head.append(rules);
+				later(3000, function () { location.href = '/b'; });
+			} else {
+				if (document.prerendering) history.replaceState({}, '', location.pathname + '?routed');
+				document.addEventListener('prerenderingchange', function () { later(500, callpoint.form); });
+			}</script>`, "/a", []string{"view /a from -", "view /b?routed from /a", "form /b?routed from -"}},
 		{"without beacons", `<script>cookie(); navigator.sendBeacon = function () { throw new Error('no'); };</script><script src="TAG"></script>`, "/a", []string{"view /a from -"}},
 		{"without beacons and fetch", `<script>cookie(); navigator.sendBeacon = undefined; window.fetch = undefined;</script><script src="TAG"></script>`, "/a", []string{"view /a from -"}},
 		{"a beacon that the browser does not take", `<script>cookie(); navigator.sendBeacon = function () { return false; };</script><script src="TAG"></script>`, "/a", []string{"view /a from -"}},
@@ -254,7 +328,7 @@ func TestScriptInABrowser(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWebsite(t, c.html)
-			if strings.Contains(c.html, "location.pathname") {
+			if strings.Contains(c.html, "location.pathname") && !strings.Contains(c.html, "<iframe") {
 				w.travel(t, browser, c.path, len(c.want))
 			} else {
 				w.visit(t, browser, c.path)

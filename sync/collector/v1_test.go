@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,58 @@ func TestSessionsOfOneBody(t *testing.T) {
 	}
 }
 
+// A URL that is too long costs parameters, not the page view.
+func TestLongURLsAreCut(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 40000)
+	s := serve(t)
+	page := "https://www.example.com/a?session=" + long + "&utm_source=google&gclid=1"
+	s.post(t, "/v1/events", view("url", quote(page), "referrer", quote("https://www.google.com/search?q="+long)))
+	s.request(t, "POST", "/m/ipv", browserQuery("_biz_l", page, "_biz_u", "other"))
+	s.post(t, "/v1/sessions", sessionLine("landing_page", quote(page), "form_url", quote(page)))
+	const want = "https://www.example.com/a?utm_source=google&gclid=1"
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if len(s.store.events) != 2 || len(s.store.visits) != 1 {
+		t.Fatalf("%d events, %d visits", len(s.store.events), len(s.store.visits))
+	}
+	for _, e := range s.store.events {
+		if e.URL != want || e.Referrer != "https://www.google.com/search" && e.Referrer != "https://www.google.com/" {
+			t.Errorf("stored %.200q from %.200q", e.URL, e.Referrer)
+		}
+	}
+	for _, v := range s.store.visits {
+		if v.LandingPage != want || v.FormURL != want {
+			t.Errorf("stored %.200q, form %.200q", v.LandingPage, v.FormURL)
+		}
+	}
+}
+
+// The name of a form is kept, and not what it says of a person.
+func TestFormName(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.request(t, "POST", "/m/frm", browserQuery("_biz_f", "Request a demo"))
+	s.post(t, "/v1/events", view("type", `"form"`, "form_name", `"jane@example.com"`))
+	s.post(t, "/v1/events", view("form_name", `"of a view"`))
+	s.post(t, "/v1/sessions", sessionLine("form_url", `"https://www.example.com/f"`, "form_name", `"Contact"`))
+	var names []string
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	for _, e := range s.store.events {
+		names = append(names, string(e.Kind)+" "+e.FormName)
+	}
+	slices.Sort(names)
+	if want := []string{"form Request a demo", "form scrubbed", "view "}; !slices.Equal(names, want) {
+		t.Errorf("names %q, want %q", names, want)
+	}
+	for _, v := range s.store.visits {
+		if v.FormName != "Contact" {
+			t.Errorf("the session's form is %q", v.FormName)
+		}
+	}
+}
+
 func TestRejectedRecords(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 33<<10)
@@ -194,8 +247,6 @@ func TestRejectedRecords(t *testing.T) {
 		{"events", view("url", `"https:///path"`), "url: not an http or https URL"},
 		{"events", view("url", `"javascript://x"`), "url: not an http or https URL"},
 		{"events", view("url", `"https://x/\n"`), "url: has control characters"},
-		{"events", view("url", quote("https://x/"+long)), "url: longer than 32768 bytes"},
-		{"events", view("referrer", quote(long)), "referrer: longer than 32768 bytes"},
 		{"events", view("referrer", `{}`), "referrer: not a string"},
 		{"events", view("type", `"click"`), `type: neither view nor form: "click"`},
 		{"events", view("sequence", `1.5`), "sequence: not a whole number of 64 bits: 1.5"},
