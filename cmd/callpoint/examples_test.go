@@ -99,7 +99,7 @@ var otherExamples = map[string]string{
 	"docs/collector.md: {\"accepted\":2,\"repeated\":0,\"rejected\":[{\"line\":3,\"error\":\"at: not an RFC 3339 time: \\\"yesterday\\\"\"}],\"rejected_total\":1}": "eventsExample compares it",
 	"docs/collector.md: CALLPOINT_FORWARD=https://callpoint.internal.example":                                                                                       "TestRelayExample reads it as an env file",
 	"docs/collector.md: <script src=\"https://www.example.com/callpoint.js\" async></script>":                                                                       "a browser runs it: sync/collector, TestScript",
-	"docs/collector.md: <span id=\"callpoint-settings\" data-requires-user-consent=\"true\"></span>":                                                                "a browser runs it: sync/collector, TestScript",
+	"docs/collector.md: <span id=\"callpoint-settings\" data-requires-user-consent></span>":                                                                         "a browser runs it: sync/collector, TestScript",
 	"docs/collector.md: <script>window.callpoint = window.callpoint || { consented: true };</script>":                                                               "a browser runs its like: sync/collector, TestScript",
 	"docs/collector.md: curl -si \"https://www.example.com/m/ipv?_biz_u=test&_biz_l=https%3A%2F%2Fwww.example.com%2F&_biz_t=$(date +%s)000\"":                       "siteExample runs it, through nginx",
 }
