@@ -35,7 +35,7 @@ const (
 	builtinCount
 )
 
-// builtinNames are what stands in the brackets, in lower case.
+// builtinNames are the names in brackets, in lower case.
 var builtinNames = map[string]builtin{
 	"adwords paid search": adWordsPaidSearch, "adwords display": adWordsDisplay, "doubleclick": doubleClick,
 	"bing paid search": bingPaidSearch, "yahoo paid search": yahooPaidSearch,
@@ -126,7 +126,7 @@ func (o *landingSource) googleAds() bool {
 		among(o.source, googleSources...) && (isPaid(o.medium) || isDisplay(o.medium))
 }
 
-// googleSearchNetwork tells the search network from the display network.
+// googleSearchNetwork reports whether the ad was in the search network, not in the display network.
 func (o *landingSource) googleSearchNetwork() bool {
 	switch strings.ToLower(o.params.get("_bn")) {
 	case "g", "s":

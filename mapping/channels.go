@@ -9,7 +9,7 @@ import (
 // Rules are the channel rules, read top-down: the first row that fits wins.
 type Rules struct{ rows []row }
 
-// Channel is what the rules say of a visit.
+// Channel is the result of the channel rules for a visit.
 type Channel struct {
 	Channel    string `json:"channel"`
 	Subchannel string `json:"subchannel"`
@@ -72,7 +72,7 @@ type pattern struct {
 	builtin builtin
 }
 
-// ruleInput is what the rules are asked about. A call without a session has a campaign and nothing else.
+// ruleInput holds the values that rules compare. A call without a session has a campaign alone.
 type ruleInput struct {
 	values  [len(columns)]string // in lower case
 	plain   [len(columns)]string // of the URLs, as people write them
@@ -91,7 +91,7 @@ func (o *landingSource) ruleInput() ruleInput {
 	return h
 }
 
-// classify finds the first row that fits; where none does, the channel is Other.
+// classify returns the channel of the first row that fits, or Other if none does.
 func (r *Rules) classify(h ruleInput) Channel {
 	for i := range r.rows {
 		if x := &r.rows[i]; x.matches(&h) {

@@ -208,7 +208,7 @@ func TestRulesFileProblems(t *testing.T) {
 		{"any referrer takes a domain", "A,,,,,,*\nB,,,,,,example\n", "warning: line 3: never reached: the row of line 2 fits whatever this one fits"},
 		{"logic twice", "A,,,,,,[Facebook];direct\nB,,,,,,[facebook]\n", "warning: line 3: never reached: the row of line 2 fits whatever this one fits"},
 		{"a page without wildcards", "A,,,,,example.com/x,\n", `warning: line 2, Landing Page "example.com/x": fits no visit: it is compared with the whole URL of the page, which begins with https://; write *example.com/x*`},
-		{"with and without subchannel", "A,,x,,,,\na,B,y,,,,\n", `warning: line 2, Channel "a": stands with and without a subchannel`},
+		{"with and without subchannel", "A,,x,,,,\na,B,y,,,,\n", `warning: line 2, Channel "a": is listed with and without a subchannel`},
 		{"40 channels", many("C%[1]d,,x%[1]d,,,,\n", 40), ""},
 		{"41 channels", many("C%[1]d,,x%[1]d,,,,\n", 42), `warning: line 42, Channel "C40": more than 40 channels`},
 		{"201 subchannels", many("C,S%[1]d,x%[1]d,,,,\n", 202), `warning: line 202, Sub Channel "S200": more than 200 subchannels`},

@@ -108,7 +108,7 @@ func deadSite(text string, p pattern) string {
 	return ""
 }
 
-// instead is what is said of a cell that fits nothing.
+// instead returns the message for a cell that fits nothing.
 func instead(why, cell string) string { return "fits no visit: " + why + "; write " + cell }
 
 // plainPattern turns a simple regular expression into a pattern.

@@ -1,15 +1,16 @@
 // Package mapping holds the rules of the domain: how events become sessions, which
-// session a call joins, which channel a session came by, and what a touchpoint says.
+// session a call joins, which channel a session came by, and the content of a touchpoint.
 // It is pure: no I/O, no clock, no logger; the same input gives the same output.
 //
 // # From events to touchpoints
 //
-// [Settings.ReadCall] reads a Task as a [Call]. [Settings.Resolve] takes a [Journey], all that is
-// known of one visitor, and gives a [Result]: the sessions, one [Resolution] for each call with
-// its reason code, and every [Touchpoint] as it should stand in Salesforce. It is run again
-// whenever anything of the journey changes, so data may come late and in any order. What it
-// gives as [Resolution.Snapshot] and [Touchpoint.Session] must be stored and handed back, for
-// [Settings.Prune] drops old events, and their calls live on by their snapshots.
+// [Settings.ReadCall] reads a Task as a [Call]. [Settings.Match] takes a [Journey], which is
+// everything known of one visitor, and returns a [Result]: the sessions, and one [Resolution]
+// with a reason code for each call. [Settings.Place] then works out the positions of one person
+// over all of their visitors, and [Settings.CallTouchpoint] and [Settings.WebTouchpoint] make
+// the records. Match is run again whenever anything of the journey changes, so data may arrive
+// late and in any order. [Resolution.Snapshot] must be stored and passed back in, because
+// [Settings.Prune] drops old events, and their calls are mapped from the snapshots.
 //
 // # Channel rules
 //
@@ -25,6 +26,6 @@
 //
 // # Field map
 //
-// [ParseFields] reads a file of one's own, with a line for a field: Field__c = value. See there.
+// [ParseFields] reads a field map of the user, with one line for each field: Field__c = value.
 // [FieldMap.Fit] adjusts the map to what the org has.
 package mapping

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// candidates lists the sessions around a call, by start, with what speaks for or against each.
+// candidates lists the sessions around a call, by start, each with the reason why it does or does not match.
 func (r *resolver) candidates(m *match) []Candidate {
 	list := []Candidate{}
 	if m.call.Visitor == "" {
@@ -108,7 +108,7 @@ func (r *resolver) detail(m *match, x *Session) string {
 	return ""
 }
 
-// nearest tells how far the call lies from the nearest session, after an introduction, or what else to say if there is none.
+// nearest describes the distance to the nearest session, after intro; without a session it returns none.
 func (r *resolver) nearest(m *match, intro, none string) string {
 	before := r.sessionBefore(m)
 	switch {
@@ -123,10 +123,10 @@ func (r *resolver) nearest(m *match, intro, none string) string {
 	return none
 }
 
-// clock shows a time, with milliseconds where there are any.
+// clock formats a time in UTC, with milliseconds if there are any.
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999 UTC") }
 
-// span shows a duration as people say it: 45 s, 18 min, 3 h 5 min, 2 d 4 h.
+// span formats a duration with up to two units: 45 s, 18 min, 3 h 5 min, 2 d 4 h.
 func span(d time.Duration) string {
 	units := []struct {
 		size time.Duration

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// FieldMap says which value goes to which field of a touchpoint.
+// FieldMap maps fields of a touchpoint to values.
 type FieldMap struct{ fields []field }
 
 // field is one mapped field.
@@ -22,7 +22,7 @@ type field struct {
 	info  FieldInfo // as the org describes it; zero before Fit
 }
 
-// valueKind is what a value is, before the field's type has its say.
+// valueKind is the kind of a value, before it is converted to the type of its field.
 type valueKind int
 
 const (
@@ -39,7 +39,7 @@ const (
 //go:embed data/fields.txt
 var fieldsTXT []byte
 
-// DefaultFields is the map that holds without a file.
+// DefaultFields returns the map that is used without a file.
 var DefaultFields = sync.OnceValue(func() *FieldMap {
 	m := &FieldMap{}
 	if problems := m.parse(fieldsTXT, false); problems != nil {
@@ -48,7 +48,7 @@ var DefaultFields = sync.OnceValue(func() *FieldMap {
 	return m
 })
 
-// DefaultFieldsFile is the built-in map as a file, as a start for one's own.
+// DefaultFieldsFile returns the built-in map as a file.
 func DefaultFieldsFile() []byte { return []byte(string(fieldsTXT)) }
 
 // TaskFields lists the Task fields that lines of the user's own name: without one of them the
@@ -77,7 +77,7 @@ func (m *FieldMap) Names() []string {
 	return names
 }
 
-// namedValue is a value that the map can give to a field, by name.
+// namedValue is a value that a field map can use by name.
 type namedValue struct {
 	kind valueKind
 	read func(*record) any
@@ -191,7 +191,7 @@ var values = map[string]namedValue{
 	}),
 }
 
-// callValue gives a value that only a call has.
+// callValue returns a value that only a call has.
 func (r *record) callValue(read func(*Call) string) string {
 	if r.call == nil {
 		return ""

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// ParseFields reads a field map of one's own. It has one line for a field, which adds to the
-// built-in map or takes the place of its line:
+// ParseFields reads a field map of the user. It has one line for a field, which adds to the
+// built-in map or replaces its line:
 //
 //	# a comment
 //	My_Keyword__c             = keyword               a value by its name
@@ -79,7 +79,7 @@ func (m *FieldMap) parse(data []byte, own bool) []Problem {
 	return problems
 }
 
-// set puts a field in the place of its namesake, or at the end; "-" takes it out.
+// set replaces the field of the same name, or appends it; "-" removes it.
 func (m *FieldMap) set(f field) {
 	i := slices.IndexFunc(m.fields, func(g field) bool { return strings.EqualFold(g.name, f.name) })
 	switch {
@@ -93,7 +93,7 @@ func (m *FieldMap) set(f field) {
 	}
 }
 
-// mean finds what a value in the file stands for, or says what is wrong with it.
+// mean parses a value of the file. It returns a description of the problem, or nothing.
 func (f *field) mean(value string) string {
 	if v, ok := values[strings.ToLower(value)]; ok {
 		f.kind, f.read, f.task = v.kind, v.read, v.task

@@ -10,7 +10,7 @@ import (
 	"unicode/utf16"
 )
 
-// FieldInfo is what Salesforce's describe says of a field.
+// FieldInfo describes a field, as reported by Salesforce's describe call.
 type FieldInfo struct {
 	Name, Type string
 	Length     int
@@ -34,8 +34,8 @@ func (m *FieldMap) Lookups() (names []string) {
 }
 
 // Fit adjusts the map to the org. A built-in field that the org lacks, hides or keeps from being
-// written is left out, and said in dropped. In lines of the user's own each is an error, and all
-// of them come together.
+// written is left out and listed in dropped. In lines of the user's own each is an error, and
+// all errors are returned together.
 func (m *FieldMap) Fit(org []FieldInfo) (fitted *FieldMap, dropped []string, err error) {
 	known := make(map[string]FieldInfo, len(org))
 	for _, info := range org {
@@ -69,7 +69,7 @@ var (
 	timeTypes   = []string{"datetime", "date"}
 )
 
-// check says why the org's field cannot take the value; empty if it can.
+// check returns why the org's field cannot take the value; empty if it can.
 func (f *field) check() string {
 	switch {
 	case f.info.Name == "":
@@ -105,7 +105,7 @@ func (f *field) check() string {
 	return ""
 }
 
-// limit is how many UTF-16 units the field holds.
+// limit returns the number of UTF-16 units that the field holds.
 func (f *field) limit() int {
 	if f.info.Length > 0 {
 		return f.info.Length
@@ -157,7 +157,7 @@ func (f *field) fit(value any) (fitted any, short bool) {
 	return strings.TrimSpace(s), short
 }
 
-// showTime is a time as Salesforce reads it; the zero time is empty.
+// showTime formats a time as Salesforce reads it; the zero time is empty.
 func showTime(t time.Time, fieldType string) string {
 	switch {
 	case t.IsZero():

@@ -67,7 +67,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// story is what has been told so far.
+// story is a journey and the results of its steps so far.
 type story struct {
 	t        *testing.T
 	settings *Settings
@@ -244,7 +244,7 @@ func (s *story) duration(text string) time.Duration {
 	return d
 }
 
-// resolve tells what follows from the story so far, and remembers what is written of it.
+// resolve resolves the journey so far and remembers which of its records are written.
 func (s *story) resolve() string {
 	s.t.Helper()
 	j := s.journey
@@ -294,7 +294,7 @@ func (s *story) remember(result Resolved) {
 	s.journey.Calls = calls
 }
 
-// tell writes a result down for people.
+// tell formats a result.
 func tell(result Resolved) string {
 	var b bytes.Buffer
 	for _, x := range result.Sessions {

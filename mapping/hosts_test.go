@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// example is a host that an entry of the lists stands for.
+// example returns a host that an entry of the lists matches.
 func (k *known) example() string {
 	return strings.ReplaceAll(strings.TrimSuffix(k.host, ".*")+map[bool]string{true: ".de"}[strings.HasSuffix(k.host, ".*")], "#", "3")
 }

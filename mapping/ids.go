@@ -46,8 +46,8 @@ func VisitorID(s string) (string, bool) {
 	return s, len(s) <= maxVisitorID
 }
 
-// ID18 gives the 18-character form of a Salesforce record id: the 15-character form is
-// case-sensitive, and three more characters say which letters are upper case.
+// ID18 returns the 18-character form of a Salesforce record id: the 15-character form is
+// case-sensitive, and three more characters encode which letters are upper case.
 // What has not 15 characters comes back as it is.
 func ID18(id string) string {
 	if len(id) != 15 {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A landingSource is all that a session's first page and its referrer tell about where the visitor came from.
+// A landingSource holds where a visitor came from, read from the first page of the session and its referrer.
 type landingSource struct {
 	page     link
 	referrer link
@@ -33,12 +33,12 @@ func (s *Settings) readLanding(sites siteCache, x Landing) *landingSource {
 	return o
 }
 
-// Channel says which channel a landing page and its referrer give, by the rules of these settings.
+// Channel returns the channel of a landing page and its referrer.
 func (s *Settings) Channel(landingPage, referrer string) Channel {
 	return s.rules().classify(s.readLanding(siteCache{}, Landing{landingPage, referrer}).ruleInput())
 }
 
-// ChannelOf says which channel a session has by these settings, carry-over included.
+// ChannelOf returns the channel of a session, carry-over included.
 func (s *Settings) ChannelOf(x Session) Channel { return s.classify(siteCache{}, &x).channel }
 
 // classifyAll finds every session's source and channel. A Direct session may inherit the channel of the one before.
@@ -56,8 +56,8 @@ func (r *resolver) classifyAll() {
 	}
 }
 
-// carried is the landing whose channel a session inherits, or nil: that of the session before,
-// or what that one inherited itself.
+// carried returns the landing whose channel a session inherits, or nil: that of the session
+// before, or the one that session inherited itself.
 func (s *Settings) carried(sites siteCache, last, x *Session, apart time.Duration) *Landing {
 	if apart > s.ChannelCarryover || !s.readLanding(sites, Landing{x.LandingPage, x.Referrer}).direct() {
 		return nil
@@ -80,7 +80,7 @@ func (s *Settings) classify(sites siteCache, x *Session) *landingSource {
 	return o
 }
 
-// direct reports whether nothing tells where the visitor came from.
+// direct reports whether neither the page nor the referrer shows where the visitor came from.
 func (o *landingSource) direct() bool {
 	for _, e := range o.params {
 		if e.value != "" && isTag(e.key) {
@@ -141,7 +141,7 @@ func (o *landingSource) sourceName() string {
 	return "Web"
 }
 
-// searchPhrase is what was searched for. Engines rarely tell any more.
+// searchPhrase returns the search phrase, which engines rarely report any more.
 func (o *landingSource) searchPhrase() string {
 	if o.class != search && !o.paidSearch() {
 		return ""

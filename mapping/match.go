@@ -20,7 +20,7 @@ func (s *Settings) windowEnd(x *Session) time.Time {
 	return end
 }
 
-// outside says how far a time lies outside a session's window: negative before its start, zero within it.
+// outside returns the distance of a time from a session's window: negative before its start, zero within it.
 func (s *Settings) outside(x *Session, at time.Time) time.Duration {
 	if at.Before(x.StartedAt) {
 		return at.Sub(x.StartedAt)
@@ -28,7 +28,7 @@ func (s *Settings) outside(x *Session, at time.Time) time.Duration {
 	return max(0, at.Sub(s.windowEnd(x)))
 }
 
-// match is what was found for one call.
+// match is the result of matching one call.
 type match struct {
 	call     *Call
 	reason   Reason
@@ -126,8 +126,8 @@ func (r *resolver) sessionBefore(m *match) *Session {
 	return &dropped
 }
 
-// isFrozen reports whether a call is re-mapped from its snapshot alone, because what it was matched with is
-// pruned. A held call and one before the collection have no answer to keep.
+// isFrozen reports whether the events a call was matched with are pruned, so that only its snapshot
+// can be used. Held and before_collection calls have no result worth keeping.
 func isFrozen(c *Call, prunedBefore time.Time) bool {
 	shot := c.Snapshot
 	if shot == nil || prunedBefore.IsZero() || shot.Visitor != c.Visitor {
@@ -141,7 +141,7 @@ func isFrozen(c *Call, prunedBefore time.Time) bool {
 	return shot.Since.Before(prunedBefore)
 }
 
-// callsByTime gives the order in which calls claim sessions: by time, then by Task id.
+// callsByTime returns the order in which calls claim sessions: by time, then by Task id.
 func callsByTime(calls []Call) []int {
 	order := make([]int, len(calls))
 	for i := range order {

@@ -32,7 +32,7 @@ type Fact struct {
 	Session *Step
 	Counts  bool // it is a conversion of the journey
 	Writes  bool // its record follows the journey
-	// Kept says that its record stays as it is, with Position: its Task is deleted or its visitor erased.
+	// Kept: its record stays as it is, with Position, because its Task is deleted or its visitor erased.
 	Kept     bool
 	Position Position // what its record shows, or is to show
 }
@@ -43,7 +43,7 @@ type VisitorSteps struct {
 	Visitor string
 	Steps   []Step // by start
 	// PrunedBefore: of what lies before this, retention has left the first session and the first
-	// one with a form. A journey record that stands for another one shows that there was one.
+	// one with a form. A journey record of another one proves that it existed.
 	PrunedBefore time.Time
 }
 
@@ -51,7 +51,7 @@ type VisitorSteps struct {
 // for nobody follow from one for each visitor, with an empty Person.
 type PersonJourney struct {
 	Person string
-	// Followed says that all visitors make one journey. Otherwise each has its own.
+	// Followed: all visitors make one journey. Otherwise each has its own.
 	Followed bool
 	Visitors []VisitorSteps
 	Facts    []Fact
@@ -245,7 +245,7 @@ func prunedBefore(visitors []VisitorSteps, visitor string) time.Time {
 	return time.Time{}
 }
 
-// markFirsts gives every touch its position. What records that stay as they are show is given to nobody else.
+// markFirsts sets the position of every touch. A position that an unchangeable record shows is not given again.
 func (b *placer) markFirsts(hadFirst, hadLead bool) {
 	var first, lead *touch
 	for _, t := range b.touches {
@@ -353,8 +353,8 @@ func (r *resolver) shown(m *match) *Session {
 	return nil
 }
 
-// fact says what a call means to the journey of its person; nil if nothing. Even the id of a call that
-// has no record tells that the visitor is that person.
+// fact returns what the journey of the person needs of a call; nil if nothing. A call without a
+// record still shows that the visitor is that person.
 func (r *resolver) fact(m *match, x *Session) *Fact {
 	f := Fact{Key: callKey(m.call.TaskID), TaskID: m.call.TaskID, Visitor: m.call.Visitor, At: m.call.At}
 	switch m.reason {

@@ -2,7 +2,7 @@ package mapping
 
 import "strings"
 
-// A Position is where a touchpoint stands in the journey of its person.
+// A Position is the position of a touchpoint in the journey of its person.
 type Position struct {
 	First     bool `json:"first,omitempty"`     // the first touch
 	Lead      bool `json:"lead,omitempty"`      // the first conversion: Adobe's lead creation
@@ -32,7 +32,7 @@ func (p Position) Or(q Position) Position {
 func (p Position) firstTouch() float64 { return count(p.First) }
 func (p Position) leadCreate() float64 { return count(p.Lead) }
 
-// uShaped gives half the credit to the first touch and half to the lead's creation.
+// uShaped returns the credit of the U-shaped model: half for the first touch, half for the lead's creation.
 func (p Position) uShaped() float64 { return (count(p.First) + count(p.Lead)) / 2 }
 
 func count(yes bool) float64 {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// byKey gives touchpoints by key, as Salesforce has them: in no order.
+// byKey returns touchpoints by key, as Salesforce has them: in no order.
 func byKey(t *testing.T, list []Touchpoint) map[string]Touchpoint {
 	t.Helper()
 	m := make(map[string]Touchpoint)

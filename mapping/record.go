@@ -199,7 +199,7 @@ func (r *record) matchType() string {
 	return ""
 }
 
-// web gives a value that only a session has.
+// web returns a value that only a session has.
 func (r *record) web(read func(x *Session, o *landingSource) string) string {
 	if r.session == nil {
 		return ""

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// refClass says what kind of site a visitor came from.
+// refClass is the kind of site that a visitor came from.
 type refClass string
 
 const (
@@ -27,7 +27,7 @@ const (
 // signInHosts are passed through on the way, and are nowhere a visitor comes from.
 var signInHosts = []string{"accounts.google.com", "login.microsoftonline.com", "login.live.com", "appleid.apple.com"}
 
-// siteClass tells none, own and sign-in apart from a site elsewhere, which is "other" here.
+// siteClass returns none, own or sign-in, and "other" for any other site.
 func (s *Settings) siteClass(sites siteCache, referrer, page string) refClass {
 	switch {
 	case referrer == "":
@@ -233,7 +233,7 @@ func isGoogle(host string) bool {
 	return false
 }
 
-// engineNames are what a utm_source calls a search engine, and networkNames a social network, in lower case.
+// engineNames are the names of search engines in utm_source, networkNames those of social networks, in lower case.
 var engineNames, networkNames = sync.OnceValue(func() map[string]bool { return namesOf(search) }),
 	sync.OnceValue(func() map[string]bool { return namesOf(social) })
 

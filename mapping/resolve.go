@@ -32,7 +32,7 @@ func (s *Settings) Match(j Journey) Result {
 // A Resolved visitor is what follows from a Journey if the persons who called have no other visitor.
 type Resolved struct {
 	Result
-	Touchpoints []Touchpoint // what should stand in Salesforce
+	Touchpoints []Touchpoint // the desired records
 }
 
 // Resolve is Match, and then Place for every person who called, by this visitor alone. Sessions have
@@ -134,7 +134,7 @@ func (r *resolver) buildResult(i int) {
 	r.result.Facts[i] = r.fact(m, x)
 }
 
-// writes reports whether the call's touchpoint should stand as it is worked out now.
+// writes reports whether the call's touchpoint is written as it is worked out now.
 func (r *resolver) writes(m *match) bool {
 	switch m.reason {
 	case TaskDeleted:
@@ -152,7 +152,7 @@ func (r *resolver) retracts(m *match) bool {
 	return r.s.RetractDelete && m.call.Written && (m.reason == TaskDeleted || m.reason == NoBizibleID)
 }
 
-// snapshot is what must be stored of a call, so that it can be mapped again when its events are gone.
+// snapshot returns what must be stored of a call, so that it can be mapped again when its events are gone.
 func (r *resolver) snapshot(m *match, out *Resolution) *Snapshot {
 	if m.frozen || m.reason == TaskDeleted {
 		return m.call.Snapshot

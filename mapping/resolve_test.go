@@ -96,7 +96,7 @@ func TestWakeIsTheEarliest(t *testing.T) {
 	}
 }
 
-// A record that stands is never left with the data of a basis that is gone.
+// A written record is never left with the data of a basis that is gone.
 func TestWrittenFollows(t *testing.T) {
 	t.Parallel()
 	written := call("a", "13:55:00")
@@ -259,7 +259,7 @@ func TestRetentionKeepsAnswers(t *testing.T) {
 	}
 }
 
-// A deleted call keeps its snapshot: its record still says what it said.
+// A deleted call keeps its snapshot: its record keeps its content.
 func TestSnapshotOfDeleted(t *testing.T) {
 	t.Parallel()
 	s := story{t: t, settings: Default(), journey: Journey{

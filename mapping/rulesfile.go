@@ -85,7 +85,7 @@ func ParseRules(data []byte) (*Rules, []Problem, error) {
 
 const header = "Channel,Sub Channel,Campaign,Medium,Source,Landing Page,Referring Website"
 
-// isHeader ignores case, blanks and whatever stands in an eighth column.
+// isHeader ignores case, blanks and any eighth column.
 func isHeader(cells []string) bool {
 	plain := strings.NewReplacer(" ", "", "-", "", "_", "")
 	want := strings.Split(header, ",")
@@ -100,7 +100,7 @@ func isHeader(cells []string) bool {
 	return true
 }
 
-// delimiter is what the header's names stand between.
+// delimiter returns the character that separates the names of the header.
 func delimiter(text string) rune {
 	line, _, _ := strings.Cut(text, "\n")
 	best, count := ',', strings.Count(line, ",")
@@ -112,7 +112,7 @@ func delimiter(text string) rune {
 	return best
 }
 
-// decodeText gives UTF-8 of what spreadsheets save: with or without a byte-order mark, UTF-16, or Latin-1.
+// decodeText converts a file to UTF-8: spreadsheets save UTF-8 with or without a byte-order mark, UTF-16, or Latin-1.
 func decodeText(data []byte) string {
 	if rest, ok := bytes.CutPrefix(data, []byte("\xef\xbb\xbf")); ok {
 		data = rest
@@ -220,7 +220,7 @@ func (p *ruleParser) cell(line, column int, text string) cell {
 	return c
 }
 
-// parsePattern reads one alternative, and says what is wrong with it.
+// parsePattern parses one alternative. It returns a description of the problem, or nothing.
 func parsePattern(column int, text string) (pattern, string) {
 	lower := plainText(strings.ToLower(text))
 	bracketed := strings.HasPrefix(lower, "[") && strings.HasSuffix(lower, "]")

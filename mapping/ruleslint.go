@@ -21,7 +21,7 @@ func (p *ruleParser) warn() {
 		channels[channel] = true
 		if len(channels) == maxChannels+1 {
 			p.doubt(x.line, "Channel", x.channel, fmt.Sprintf("more than %d channels", maxChannels))
-			channels[""] = true // said once
+			channels[""] = true // reported once
 		}
 		if x.subchannel == "" {
 			if bare[channel] == 0 {
@@ -44,7 +44,7 @@ func (p *ruleParser) warn() {
 	}
 	for channel, line := range bare {
 		if divided[channel] {
-			p.doubt(line, "Channel", channel, "stands with and without a subchannel")
+			p.doubt(line, "Channel", channel, "is listed with and without a subchannel")
 		}
 	}
 }
@@ -88,6 +88,6 @@ func (p *pattern) covers(other *pattern, column int) bool {
 	case builtinPattern:
 		return other.kind == builtinPattern && other.builtin == p.builtin
 	}
-	// Stars of the other text can only be met by this pattern's stars.
+	// Stars of the other text match only stars of this pattern.
 	return other.kind == textPattern && glob(p.parts, other.text)
 }

@@ -139,7 +139,7 @@ func latestVisits(visits []Visit) []Visit {
 	return list
 }
 
-// key tells visits apart; one without a SessionID is known by its start.
+// key identifies a visit; one without a SessionID is identified by its start.
 func (v *Visit) key() string {
 	if v.SessionID != "" {
 		return "s " + v.SessionID
@@ -161,7 +161,7 @@ type sessionizer struct {
 	busy     time.Time         // finished visits reach to here, and absorb what lies before
 }
 
-// pageView is what a reload, the Back button or a second tab repeats.
+// pageView identifies a view that a reload, the Back button or a second tab repeats.
 type pageView struct{ url, referrer, tags string }
 
 func newPageView(url, referrer string) pageView {
@@ -288,7 +288,7 @@ func (b *sessionizer) starts(e *Event) bool {
 	return class != noReferrer && e.Referrer != b.previous
 }
 
-// hashID names a thing by what makes it that thing.
+// hashID returns an id that is a hash of the parts.
 func hashID(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {

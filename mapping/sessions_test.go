@@ -263,7 +263,7 @@ func checkSessions(t *testing.T, sessions []Session, seed uint64) {
 	}
 }
 
-// shuffled gives a list in another order, with some of it repeated.
+// shuffled returns a list in another order, with some of it repeated.
 func shuffled[T any](rnd *rand.Rand, list []T) []T {
 	out := append([]T(nil), list...)
 	for range rnd.IntN(1 + len(list)) {
@@ -273,7 +273,7 @@ func shuffled[T any](rnd *rand.Rand, list []T) []T {
 	return out
 }
 
-// randomJourney has few different times, pages and referrers, so that all of them meet.
+// randomJourney has few different times, pages and referrers, so that all combinations occur.
 func randomJourney(rnd *rand.Rand) Journey {
 	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	pick := func(list ...string) string { return list[rnd.IntN(len(list))] }

@@ -26,7 +26,7 @@ type Settings struct {
 
 	CallCampaign   string   // the campaign of a Task touchpoint; {Field} is replaced from the Task
 	BizibleIDField string   // the Task field that holds the BizibleId
-	CallTime       []string // Task fields that tell when the call began, A or A-B, best first
+	CallTime       []string // Task fields for the start of the call, A or A-B, best first
 
 	Rules  *Rules    // channel rules; nil is the built-in file
 	Fields *FieldMap // field map; nil is the built-in map
@@ -34,7 +34,7 @@ type Settings struct {
 	dropped map[string]bool // Task fields that the org lacks, in lower case
 }
 
-// Default gives the settings that hold without configuration.
+// Default returns the settings without configuration.
 func Default() *Settings {
 	return &Settings{
 		SessionTimeout: 30 * time.Minute,
@@ -140,7 +140,7 @@ func fieldsIn(text string) []string {
 	return names
 }
 
-// fillIn replaces every {Field} of a text from the Task; a field without a value leaves nothing.
+// fillIn replaces every {Field} of a text with its value from the Task; a field without a value is removed.
 func fillIn(text string, task map[string]any) string {
 	if !strings.Contains(text, "{") {
 		return text

@@ -91,7 +91,7 @@ func lookup(record map[string]any, path string) any {
 	return lookup(inner, rest)
 }
 
-// textOf shows a field's value as text; what has none, or is a record, is empty.
+// textOf formats a field's value as text; the result for null and for records is empty.
 func textOf(value any) string {
 	switch v := value.(type) {
 	case string:

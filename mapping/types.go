@@ -2,7 +2,7 @@ package mapping
 
 import "time"
 
-// EventKind says what a browser reported.
+// EventKind is the kind of a report from a browser.
 type EventKind string
 
 const (
@@ -11,7 +11,7 @@ const (
 	IDMap EventKind = "map"  // an id mapping (/m/u): stored, never activity
 )
 
-// Geo is where a visitor was, as GeoIP or the collector said.
+// Geo is where a visitor was, from GeoIP or from the collector.
 type Geo struct {
 	City    string `json:"city,omitempty"`
 	Region  string `json:"region,omitempty"`
@@ -30,7 +30,7 @@ type Event struct {
 	UserAgent string    `json:"user_agent,omitempty"`
 	Geo       Geo       `json:"geo,omitzero"`
 	Sequence  int64     `json:"sequence,omitempty"`
-	Consent   bool      `json:"consent,omitempty"` // the visitor agreed on the page; false: nothing was said
+	Consent   bool      `json:"consent,omitempty"` // the visitor agreed on the page; false: no answer
 }
 
 // Visit is a session that a collector sends finished, or growing: of two with one
@@ -105,7 +105,7 @@ type Call struct {
 	// WhoId, else the one that WhatId leads to; of a converted Lead its Contact. Empty: nobody.
 	// The store keeps it up to date.
 	Person string `json:"person,omitempty"`
-	// Written says that a touchpoint of this call stands, or may stand, in Salesforce.
+	// Written: a record of this call is, or may be, in Salesforce.
 	Written bool `json:"-"`
 	// Shows is the start of the session that this touchpoint shows; zero: it shows none.
 	Shows time.Time `json:"-"`
@@ -115,7 +115,7 @@ type Call struct {
 
 // Snapshot keeps what a call needs once its visitor's events are gone.
 type Snapshot struct {
-	Visitor string   `json:"bizible_id"` // the snapshot says nothing of a call whose id was corrected since
+	Visitor string   `json:"bizible_id"` // the snapshot does not apply to a call whose id was corrected since
 	Reason  Reason   `json:"reason"`
 	Session *Session `json:"session,omitempty"`
 	// Since is the start of the session that the call falls in, else the call's time. Once
@@ -197,14 +197,14 @@ type Candidate struct {
 	Why         string    `json:"why"`
 }
 
-// Touchpoint is one record as it should stand in Salesforce.
+// Touchpoint is one record as it should be in Salesforce.
 type Touchpoint struct {
 	Key    string         // the external id's value
 	TaskID string         // empty for a journey record
 	Who    string         // Task.WhoId: whose person it belongs to
 	Values map[string]any // by API name: string, float64, bool, nil, or PersonRef
 	Cut    int            // how many values were too long for their field
-	// Position is where it stands in the journey of its person.
+	// Position is its position in the journey of its person.
 	Position Position
 	// Start is that of the session that it shows; zero: it shows none.
 	Start time.Time
@@ -212,5 +212,5 @@ type Touchpoint struct {
 	Session *Session
 }
 
-// PersonRef stands for the Bizible Person of a Lead or Contact; who writes the record puts the link in its place.
+// PersonRef is a placeholder for the Bizible Person of a Lead or Contact. The writer of the record replaces it with the link.
 type PersonRef string

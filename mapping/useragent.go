@@ -5,7 +5,7 @@ import "strings"
 // maxUserAgent is how much of a user agent is looked at, in bytes.
 const maxUserAgent = 1 << 10
 
-// browserTokens tell browsers apart, best first: nearly all claim to be several at once. Safari
+// browserTokens identify browsers, best first: most user agents name several. Safari
 // goes by its build, as in "Safari (603.2)".
 var browserTokens = []struct{ token, name string }{
 	{"Edg/", "Edge"}, {"EdgA/", "Edge"}, {"EdgiOS/", "Edge"}, {"Edge/", "Edge"},
@@ -69,7 +69,7 @@ func platformOf(userAgent string) string {
 	case has("Mac OS X") || has("Macintosh"):
 		return versioned("Mac", after(ua, "Mac OS X "))
 	case has("CrOS"):
-		// "CrOS x86_64 14541.0.0": the processor stands before the version.
+		// "CrOS x86_64 14541.0.0": the processor comes before the version.
 		_, rest, _ := strings.Cut(ua, "CrOS ")
 		_, rest, _ = strings.Cut(rest, " ")
 		return versioned("Chrome OS", leadingVersion(rest))
@@ -99,7 +99,7 @@ func after(ua string, tokens ...string) string {
 }
 
 // leadingVersion is the version that a text begins with, major and minor alone, with the dot or
-// underscore that stands between them: "Chrome (65.0)", as Marketo Measure has it.
+// underscore between them: "Chrome (65.0)", as Marketo Measure has it.
 func leadingVersion(s string) string {
 	end := 0
 	for seps := 0; end < len(s); end++ {

@@ -43,7 +43,7 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	// One byte beyond the limit tells a body of exactly that size from a larger one.
+	// One byte beyond the limit distinguishes a body of exactly that size from a larger one.
 	if room := b.max + 1 - b.n; int64(len(p)) > room {
 		p = p[:room]
 	}
@@ -113,7 +113,7 @@ var jsonTypes = map[string]bool{
 	"application/json-lines": true,
 }
 
-// asRefusal gives every error on reading a body its answer.
+// asRefusal converts an error on reading a body to the response.
 func (c *Collector) asRefusal(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r

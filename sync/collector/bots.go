@@ -90,7 +90,7 @@ var botTokens = []struct{ token, reason string }{
 	{"+http", botCrawler}, // the address where a crawler explains itself
 }
 
-// botReason says why a user agent counts as a bot; empty if it does not.
+// botReason returns why a user agent counts as a bot; empty if it does not.
 func botReason(agent string) string {
 	ua := strings.ToLower(agent)
 	for _, t := range botTokens {

@@ -22,7 +22,7 @@ const maxBrowserBody = 256 << 10
 // ("Data Collected by JavaScript"): _biz_u the BizibleId, _biz_l the page, _biz_t the time
 // in milliseconds, _biz_i the title, _biz_r the referrer, _biz_c consent; and, seen in its
 // requests, _biz_z the time of sending and _biz_n a sequence number. Others are ignored;
-// so are eMail and mapValue, which say who somebody is: of /m/u only that it came is kept.
+// so are eMail and mapValue, which identify a person: of /m/u only the event itself is kept.
 func (c *Collector) browser(kind mapping.EventKind) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -103,7 +103,7 @@ func (c *Collector) browser(kind mapping.EventKind) http.HandlerFunc {
 	}
 }
 
-// browserRecord brings the parameters into the form of a record, and says when it happened.
+// browserRecord converts the parameters to a record, and returns it with its time.
 func (c *Collector) browserRecord(kind mapping.EventKind, params map[string]string, now time.Time) (*raw, time.Time, error) {
 	rec := &raw{
 		kind:     string(kind),
@@ -133,7 +133,7 @@ func (c *Collector) browserRecord(kind mapping.EventKind, params map[string]stri
 	at := happened
 	if sent != 0 {
 		// The browser's clock may be wrong, but not the time that passed on it. A request
-		// sent again passes more of it on the way; the first one's answer stands.
+		// sent again passes more of it on the way; the answer to the first one counts.
 		at = c.repeats.first(string(kind), rec.visitor, rec.url, rec.sequence, happened, now.UnixMilli()-(sent-happened))
 	}
 	return rec, time.UnixMilli(at).UTC(), nil

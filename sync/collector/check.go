@@ -221,7 +221,7 @@ func (d *decoder) shortURL(s string) string {
 	return mapping.ShortenURL(d.scrub.url(s), maxURL)
 }
 
-// referrer may be anything a browser says, such as android-app://… or null.
+// referrer may be anything that a browser sends, such as android-app://… or null.
 func (d *decoder) referrer(s string) (string, error) {
 	if err := checkURL("referrer", s); err != nil {
 		return "", err

@@ -24,7 +24,7 @@ func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, ok := parseAddr(strings.TrimSpace(hops[i]))
 		if !ok {
-			return addr // nobody vouches for what stands before
+			return addr // addresses before it are not trusted
 		}
 		if addr = hop; !contains(trusted, addr) {
 			return addr

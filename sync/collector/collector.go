@@ -20,7 +20,7 @@ type Store interface {
 	Add(ctx context.Context, events []mapping.Event, visits []mapping.Visit) (repeated int, err error)
 }
 
-// Config is what a Collector needs. The zero value of a field means what its comment says.
+// Config is what a Collector needs. The zero value of each field is described in its comment.
 type Config struct {
 	Store Store            // required by New
 	Now   func() time.Time // nil: time.Now
@@ -32,7 +32,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; empty: nobody's
 
 	// Scrub names the URL parameters whose values are removed; nil: [DefaultScrub].
-	// Case and punctuation do not count, and a leading or trailing * stands for anything.
+	// Case and punctuation do not count, and a leading or trailing * matches anything.
 	Scrub []string
 
 	Geo func(netip.Addr) mapping.Geo // where an address is; nil: unknown
@@ -129,7 +129,7 @@ type Collector struct {
 	script  script
 }
 
-// New returns a Collector, or says what is wrong with cfg.
+// New returns a Collector, or an error if cfg is not valid.
 func New(cfg Config) (*Collector, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("collector: %w", err)

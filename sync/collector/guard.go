@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Guard stands before every handler of the daemon. It refuses unknown Host headers (a page
+// Guard wraps every handler of the daemon. It refuses unknown Host headers (a page
 // that rebinds its own name to our address must not reach us), cross-site requests that
 // change something, and requests without the token where one is set. Browsers' own
 // requests, the script and the health endpoints need no token.
@@ -20,7 +20,7 @@ func Guard(cfg Config, next http.Handler) http.Handler {
 	if len(cfg.Hosts) == 0 {
 		hosts = map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}
 	}
-	// Digests have one length, so that comparing them tells nothing about the token's.
+	// Digests have one length, so that comparing them reveals nothing about the token's.
 	token := sha256.Sum256([]byte(cfg.Token))
 	crossOrigin := http.NewCrossOriginProtection()
 

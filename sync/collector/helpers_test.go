@@ -31,7 +31,7 @@ type memory struct {
 	handed int // records given to Add
 	err    error
 	hold   chan struct{} // if set, Add waits until it is closed
-	inside chan struct{} // if set, Add says that it waits
+	inside chan struct{} // if set, Add signals that it waits
 }
 
 func newMemory() *memory {

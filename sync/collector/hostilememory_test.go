@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// No body costs more memory than one record, its window and what its answer tells.
+// No body costs more memory than one record, its window and its answer.
 func TestHostileMemory(t *testing.T) {
 	// Lines of which nothing is kept, so that what is left is the cost of reading.
 	junk := strings.Repeat(`{"x":"`+strings.Repeat("a", 1000)+`"}`+"\n", 31<<20/1010)

@@ -171,7 +171,7 @@ func (p *scanner) word(w string) bool {
 	return false
 }
 
-// number reads a number and returns it as it stands.
+// number reads a number and returns it unchanged.
 func (p *scanner) number() (string, error) {
 	p.space()
 	start := p.i

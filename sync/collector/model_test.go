@@ -60,7 +60,7 @@ var (
 	}
 	badIDs = []string{`""`, `"  "`, `null`, `7`, `"a\u0000b"`, `"` + strings.Repeat("x", 300) + `"`}
 
-	// The collector's clock says noon of the 23rd: the last is early, yet near enough.
+	// The collector's clock is at noon of the 23rd: the last is early, yet near enough.
 	goodTimes = []spelling[time.Time]{
 		{`"2026-11-23T11:50:00Z"`, utc(23, 11, 50, 0)},
 		{`"2026-11-23T12:50:00+01:00"`, utc(23, 11, 50, 0)},

@@ -99,7 +99,7 @@ func readChunk(s *splitter) *chunk {
 	return c
 }
 
-// decode fills in what the lines say.
+// decode parses the lines.
 func (c *chunk) decode(d *decoder) {
 	defer close(c.done)
 	text, from := string(c.text), 0
@@ -120,7 +120,7 @@ func (c *chunk) decode(d *decoder) {
 	}
 }
 
-// record decodes one line into event or visit, and says by the pointer which it was.
+// record decodes one line into event or visit, and returns which of the two it was.
 func (d *decoder) record(line string, want lines, event *mapping.Event, visit *mapping.Visit) (e *mapping.Event, v *mapping.Visit, bot string, err error) {
 	var r raw
 	if err := r.parse(line, want); err != nil {

@@ -12,7 +12,7 @@ import (
 
 func fileConfig() Config { return Config{Now: func() time.Time { return noon }} }
 
-// summary reads a file and says in one line what came.
+// summary reads a file and returns its content in one line.
 func summary(r io.Reader) string {
 	var b strings.Builder
 	for rec, err := range ReadNDJSON(r, fileConfig()) {
@@ -76,7 +76,7 @@ func TestReadNDJSONLongLines(t *testing.T) {
 	}
 }
 
-// A file that breaks off says so, once, after what could be read.
+// A file that breaks off is reported once, after everything that could be read.
 func TestReadNDJSONBrokenFiles(t *testing.T) {
 	t.Parallel()
 	many := strings.Repeat(view()+"\n", 10000)

@@ -6,7 +6,7 @@ import (
 	"callpoint/mapping"
 )
 
-// RecordError says why one record was refused.
+// RecordError describes why one record was refused.
 type RecordError struct {
 	Key    string // of the record; empty where it is about the record as a whole
 	Reason string // one of a fixed set, for metrics
@@ -38,13 +38,13 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// lines says what the records of an input may be.
+// lines are the kinds of records that an input may hold.
 type lines int
 
 const (
 	eventLines lines = 1 << iota
 	visitLines
-	anyLines = eventLines | visitLines // told apart by their keys
+	anyLines = eventLines | visitLines // distinguished by their keys
 )
 
 // raw is a record as it was sent.
@@ -162,7 +162,7 @@ func (r *raw) parseGeo(p *scanner) error {
 	})
 }
 
-// wrong rejects a value of another kind, or says that there is none because the text ends.
+// wrong rejects a value of another kind, or reports that the text ends before one.
 func (p *scanner) wrong(key, what string) error {
 	if p.i >= len(p.s) {
 		return p.unexpected()

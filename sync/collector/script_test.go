@@ -147,7 +147,7 @@ func (w *website) travel(t *testing.T, browser, path string, n int) {
 		}
 	}
 	cancel()
-	cmd.Wait() // it was told to stop; how it ended does not matter
+	cmd.Wait() // it was asked to stop; its exit status does not matter
 }
 
 // stored lists the events by time: kind, path and the referrer's path.

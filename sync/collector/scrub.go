@@ -11,7 +11,7 @@ var DefaultScrub = []string{
 	"password", "passwd", "ssn",
 }
 
-// scrubbed stands where a value was.
+// scrubbed replaces a value.
 const scrubbed = "scrubbed"
 
 // scrubber removes e-mail addresses, phone numbers and IP addresses from URLs. What it

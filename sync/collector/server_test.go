@@ -17,7 +17,7 @@ import (
 )
 
 // dropByDrop opens a connection to a server with the daemon's limits, sends part of a
-// request and nothing more, and says when the server closed it.
+// request and nothing more, and returns when the server closed it.
 func dropByDrop(t *testing.T, part string) (after time.Duration, answer string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

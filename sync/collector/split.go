@@ -26,7 +26,7 @@ const peekSize = 64 << 10
 // readers keeps buffers of peekSize: most requests hold one event.
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, peekSize) }}
 
-// close gives the buffer back.
+// close returns the buffer to the pool.
 func (s *splitter) close() {
 	s.r.Reset(nil)
 	readers.Put(s.r)
@@ -46,7 +46,7 @@ func newLines(r io.Reader, max int) *splitter {
 	return s
 }
 
-// newSplitter looks at the beginning to tell an array and an object on several lines from lines.
+// newSplitter peeks at the input to distinguish a JSON array, a pretty-printed object and NDJSON.
 func newSplitter(r io.Reader, max int) *splitter {
 	s := newLines(r, max)
 	b, _ := s.r.Peek(peekSize) // an error shows again on reading
@@ -60,7 +60,7 @@ func newSplitter(r io.Reader, max int) *splitter {
 	return s
 }
 
-// isPretty tells an object on several lines from lines of which the first is broken: what
+// isPretty distinguishes a pretty-printed object from lines of which the first is broken: what
 // follows the line break is a key then, never another object.
 func isPretty(b []byte) bool {
 	first, rest, found := bytes.Cut(b, []byte("\n"))
@@ -150,7 +150,7 @@ func (s *splitter) nextLine() ([]byte, error) {
 }
 
 // nextElement returns the next element of an array. Where its brackets do not match, the
-// rest cannot be read: one record says so, and the input ends.
+// rest cannot be read: one record reports it, and the input ends.
 func (s *splitter) nextElement() ([]byte, error) {
 	if s.ended {
 		return nil, io.EOF
@@ -183,7 +183,7 @@ func (s *splitter) nextElement() ([]byte, error) {
 	return s.element(c)
 }
 
-// nextObject returns the next of objects that stand one after the other.
+// nextObject returns the next of several consecutive objects.
 func (s *splitter) nextObject() ([]byte, error) {
 	if s.ended {
 		return nil, io.EOF

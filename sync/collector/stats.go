@@ -10,7 +10,7 @@ import (
 type Stats struct {
 	Events   uint64 // new events stored
 	Visits   uint64 // new or changed sessions stored
-	Repeated uint64 // records that stood already, or twice in one body
+	Repeated uint64 // records that are stored already, or twice in one body
 	Bodies   uint64 // request bodies stored, browser requests among them
 
 	Rejected map[string]uint64 // records refused, by reason

@@ -12,7 +12,7 @@ import (
 	"callpoint/store"
 )
 
-// answer is what /v1 says about a body.
+// answer is the response of /v1 to a body.
 type answer struct {
 	Accepted      int        `json:"accepted"`
 	Repeated      int        `json:"repeated"`
