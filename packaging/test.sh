@@ -74,7 +74,7 @@ trap 'rm -rf "$work"' EXIT
 sed 's/^# callpoint/# A later callpoint/' config.example.env >"$work/later.env"
 echo "# later" >>"$work/later.env"
 sed "s#src: config.example.env, dst: /etc#src: $work/later.env, dst: /etc#" packaging/nfpm.yaml >"$work/later.yaml"
-ARCH=$(dpkg --print-architecture) VERSION=99.0.0 dist/tools/nfpm package --config "$work/later.yaml" --packager deb --target "$work/later.deb" >/dev/null
+ARCH=$(dpkg --print-architecture) VERSION=99.0.0 HOMEPAGE=https://callpoint.example MAINTAINER="callpoint <callpoint@callpoint.example>" dist/tools/nfpm package --config "$work/later.yaml" --packager deb --target "$work/later.deb" >/dev/null
 cp packaging/test.sh "$deb" "$work/"
 
 # A mount namespace of its own: the layers vanish with its last process.

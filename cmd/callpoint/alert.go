@@ -21,7 +21,7 @@ var (
 
 const (
 	alertRepeat = 24 * time.Hour // a status that lasts is reported again after that
-	// alertLimit is how many alerts go out in alertRepeat: more only say that it flaps.
+	// alertLimit is the number of alerts sent within alertRepeat. Further ones are held back.
 	alertLimit = 6
 	// alertStart is how long a start may take before a status of it counts: until a cycle has
 	// ended, nothing is known.

@@ -176,7 +176,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		conn.Close()
 		return nil, fmt.Errorf("CALLPOINT_LISTEN=%s: another process listens there", address)
 	} else if fi, serr := os.Stat(path); serr == nil && fi.Mode()&os.ModeSocket != 0 {
-		_ = os.Remove(path) // if it stays, Listen says why
+		_ = os.Remove(path) // if it stays, Listen returns an error
 	}
 	l, err := lc.Listen(ctx, "unix", path)
 	if err != nil {

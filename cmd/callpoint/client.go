@@ -122,7 +122,7 @@ func plainURLError(err error) error {
 	return err
 }
 
-// refusalOf says in plain words what the daemon answered.
+// refusalOf turns an error response of the daemon into an error for people.
 func refusalOf(c Config, resp *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var answer struct{ Error string }
@@ -139,7 +139,7 @@ func refusalOf(c Config, resp *http.Response) error {
 	return fmt.Errorf("the daemon at %s answers %s: %s", c.daemonAddress(), resp.Status, text)
 }
 
-// notFoundError is what the daemon says of a thing that does not exist.
+// notFoundError is the daemon's error for a thing that does not exist.
 type notFoundError string
 
 func (e notFoundError) Error() string        { return string(e) }

@@ -107,9 +107,12 @@ func (i *initializer) run(ctx context.Context) error {
 	if i.dir, err = filepath.Abs(i.dir); err != nil {
 		return failed(err)
 	}
+	if i.p.envFile != "" {
+		return usage(errors.New("init writes callpoint.env in --dir; leave --env-file out"))
+	}
 	s, err := openSetup(i.dir)
 	if err != nil {
-		return failed(err)
+		return asRoot(err)
 	}
 	if err := i.ask(s); err != nil {
 		return err
@@ -120,7 +123,7 @@ func (i *initializer) run(ctx context.Context) error {
 	done := initialized{EnvFile: s.envFile, Changed: []string{}, Findings: []finding{}}
 	changed, err := i.write(s)
 	if err != nil {
-		return failed(err)
+		return asRoot(err)
 	}
 	done.Changed = append(done.Changed, changed...)
 	// The environment names no other org here: what was written is checked.
@@ -163,6 +166,14 @@ func (i *initializer) run(ctx context.Context) error {
 	return err
 }
 
+// asRoot adds the cure to an error of permissions.
+func asRoot(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w; run callpoint init as root, or name another folder with --dir", err)
+	}
+	return failed(err)
+}
+
 func changedText(done initialized) string {
 	if len(done.Changed) == 0 {
 		return done.EnvFile + ": nothing to change"
@@ -174,7 +185,7 @@ func changedText(done initialized) string {
 func (i *initializer) ask(s *setupFiles) error {
 	w := &i.want
 	jwt := s.env["SALESFORCE_USERNAME"] != "" || s.has(privateKeyFile)
-	switch { // the answers given say which flow they are for
+	switch { // the given answers imply the flow
 	case w.login != "":
 	case w.username != "" || w.keyFile != "":
 		w.login = loginJWT

@@ -150,7 +150,7 @@ func (d *demonstration) run(ctx context.Context) error {
 // demoWidth is the width of the narrowest terminal that the demo is made for.
 const demoWidth = 80
 
-// table prints each call with its reason and what its touchpoint says, and then why.
+// table prints each call with its reason, type and channel, and then the explanations.
 func (d *demonstration) table(ctx context.Context, calls []insertedCall) error {
 	byKey := map[any]map[string]any{}
 	for _, r := range d.org.Records("bizible2__Bizible_Touchpoint__c") {

@@ -27,6 +27,20 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
+// documents are the files that people read, from the root of the repository.
+func documents(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"}
+	for _, f := range files {
+		all = append(all, strings.TrimPrefix(f, "../../"))
+	}
+	return all
+}
+
 var ourNames = regexp.MustCompile(`\b(?:CALLPOINT|SALESFORCE)_[A-Z_]*[A-Z]\b`)
 
 func TestEveryVariableIsInTheExample(t *testing.T) {
@@ -40,7 +54,7 @@ func TestEveryVariableIsInTheExample(t *testing.T) {
 			t.Errorf("config.example.env lacks %s", v.name)
 		}
 	}
-	for _, file := range []string{"config.example.env", "README.md", "systemd/callpoint.service", "docs/assumptions.md", "docs/collector.md"} {
+	for _, file := range append(documents(t), "config.example.env", "systemd/callpoint.service", "systemd/callpoint-sync.service") {
 		for _, name := range ourNames.FindAllString(read(t, file), -1) {
 			if !known[name] {
 				t.Errorf("%s names %s, which the program does not know", file, name)
@@ -119,7 +133,7 @@ func TestHelpTeaches(t *testing.T) {
 		}
 	}
 	walk(root)
-	for _, file := range []string{"README.md", "CHANGELOG.md", "docs/collector.md", "docs/assumptions.md"} {
+	for _, file := range documents(t) {
 		for _, m := range regexp.MustCompile("`callpoint((?: [a-z]+)*)").FindAllStringSubmatch(read(t, file), -1) {
 			if !paths["callpoint"+m[1]] {
 				t.Errorf("%s names the command callpoint%s, which is not there", file, m[1])

@@ -28,12 +28,12 @@ func (p *program) dryRun(ctx context.Context, a *app, s engine.Summary) error {
 		p.printFields(r.Fields)
 	}
 	fmt.Fprintln(p.stdout, s)
-	_, err = fmt.Fprintf(p.stdout, "Dry run, nothing was written: %d touchpoints would be created, %d changed, %d deleted, %d stand as they should; %d persons would be created; %d Tasks would get a reason.\n",
+	_, err = fmt.Fprintf(p.stdout, "Dry run, nothing was written: %d touchpoints would be created, %d changed, %d deleted, %d are up to date; %d persons would be created; %d Tasks would get a reason.\n",
 		preview.Create, preview.Change, preview.Delete, preview.Leave, preview.Persons, preview.Reasons)
 	return err
 }
 
-// printFields shows fields that do not stand as they should.
+// printFields prints the fields that differ.
 func (p *program) printFields(fields map[string]engine.FieldChange) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		fmt.Fprintf(p.stdout, "       %s: %s -> %s\n", name, shown(fields[name].From), shown(fields[name].To))

@@ -15,10 +15,10 @@ import (
 func (p *program) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain TASK_ID",
-		Short: "Say why a call is (not) tied to a web session, with all the evidence",
+		Short: "Explain why a call is (not) matched to a web session",
 		Long: `explain answers for one call: the Task as it was read, the call time and where it came
 from, the web sessions around it with their distances, the row of the channel rules
-that decided, the touchpoint field by field, what Salesforce said, and what to do.
+that decided, the touchpoint field by field, Salesforce's answer, and what to do.
 
 It asks the running daemon; where none runs, it reads the store. A Task that callpoint
 never read gives exit code 1.`,

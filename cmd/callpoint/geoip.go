@@ -23,7 +23,7 @@ func openGeoIP(path string) (*geoIP, error) {
 
 func (g *geoIP) close() error { return g.db.Close() }
 
-// lookup says where an address is; what the database does not know stays empty.
+// lookup returns the place of an address. Parts that the database lacks are empty.
 func (g *geoIP) lookup(ip netip.Addr) mapping.Geo {
 	var r struct {
 		City struct {

@@ -22,8 +22,8 @@ func (p *program) importCommand() *cobra.Command {
 sessions as POST /v1/sessions does; a line with a session_id is a session. - is standard
 input. gzip and zstd are recognised by their first bytes.
 
-A line that is refused is told with file and number, and costs no other line. What stands
-in the store already is not stored twice, so a file may be read again. An import that was
+A rejected line is reported with file and number, and the import continues. Duplicates are
+not stored twice, so a file may be read again. An import that was
 stopped goes on near where it was when it is started again with the same file: at most a
 million records are read twice. Where the daemon runs, they are sent to it.`,
 		Example: `  callpoint import sessions-2026-11.ndjson.gz
@@ -50,7 +50,7 @@ func (i imported) String() string {
 	read := i.Events + i.Sessions
 	text := fmt.Sprintf("%d events and %d sessions in %d lines: %d new, %d skipped (duplicates, erased visitors or older than the retention), %d bots, %d rejected; %.1f s",
 		i.Events, i.Sessions, i.Lines, i.Accepted, i.Repeated, i.Bots, i.Rejected, i.Seconds)
-	if i.Seconds >= 1 { // of less a rate says nothing
+	if i.Seconds >= 1 { // too short for a meaningful rate
 		text += fmt.Sprintf(", %.0f a second", float64(read)/i.Seconds)
 	}
 	if lost := read - i.Accepted - i.Repeated; lost > 0 { // the import was stopped

@@ -14,8 +14,8 @@ import (
 const (
 	importBatch = 5000
 	importBytes = 4 << 20
-	// maxTold is how many refused lines of a file are told one by one.
-	maxTold = 100
+	// maxReported is the number of rejected lines of a file that are reported one by one.
+	maxReported = 100
 )
 
 // importWindow is how many records are brought into order before they are stored, and so
@@ -74,13 +74,13 @@ func (im *importer) file(ctx context.Context, name string) (err error) {
 	}
 	bar := im.p.newBar(name, src, at)
 	defer bar.end()
-	told := 0
+	rejected := 0
 	for rec, err := range collector.ReadNDJSON(src, im.cfg) {
 		if err != nil {
 			return fmt.Errorf("after line %d: %w", at.Line+rec.Line, err)
 		}
 		if rec.Err != nil {
-			if told++; told <= maxTold {
+			if rejected++; rejected <= maxReported {
 				bar.clear()
 				fmt.Fprintf(im.p.stderr, "%s:%d: %v\n", name, at.Line+rec.Line, rec.Err)
 			}
@@ -96,13 +96,13 @@ func (im *importer) file(ctx context.Context, name string) (err error) {
 	if err := im.settle(ctx); err != nil {
 		return err
 	}
-	if told > maxTold {
-		fmt.Fprintf(im.p.stderr, "%s: %d more lines were rejected\n", name, told-maxTold)
+	if rejected > maxReported {
+		fmt.Fprintf(im.p.stderr, "%s: %d more lines were rejected\n", name, rejected-maxReported)
 	}
 	return im.done(ctx, src)
 }
 
-// take counts a line, and encodes what stands in it.
+// take counts a line, and encodes its record.
 func (im *importer) take(rec collector.Record) (err error) {
 	im.sum.Lines++
 	var row store.Row

@@ -21,7 +21,7 @@ import (
 type place struct {
 	Line   int    `json:"line"`
 	Offset int64  `json:"offset"` // bytes of its text, inflated
-	Head   string `json:"head"`   // tells another file of the same name
+	Head   string `json:"head"`   // identifies the file: another one may have its name
 }
 
 // source is a file's text, inflated, that knows where its lines end.
@@ -51,7 +51,7 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// headSize is how much of a file tells it from another one.
+// headSize is the size of the part of a file that identifies it.
 const headSize = 64 << 10
 
 func openSource(name string) (*source, error) {
@@ -59,7 +59,7 @@ func openSource(name string) (*source, error) {
 	if name != "-" {
 		var err error
 		if f, err = os.Open(name); err != nil {
-			return nil, errors.Unwrap(err) // the name is said by the caller
+			return nil, errors.Unwrap(err) // the caller adds the name
 		}
 	}
 	if fi, err := f.Stat(); err == nil && fi.IsDir() {

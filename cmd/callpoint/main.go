@@ -85,7 +85,7 @@ var (
 	testOnlyTune   func(*salesforce.Config) // shortens the client's pauses
 )
 
-// exitError is an error with the exit code that it means. Without err, all was said.
+// exitError is an error with its exit code. Without err, nothing more is printed.
 type exitError struct {
 	code int
 	err  error

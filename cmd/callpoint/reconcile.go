@@ -16,7 +16,7 @@ func (p *program) reconcileCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reconcile",
 		Short: "Compare the store with Salesforce, and mend with --fix",
-		Long: `reconcile compares every record that callpoint wrote with what stands in Salesforce, and
+		Long: `reconcile compares every record that callpoint wrote with the one in Salesforce, and
 asks for every Task by its id. It finds records that were deleted or edited by hand,
 records with callpoint's key that the store does not know, and Tasks that were deleted
 for good. With --fix it writes what is gone or edited again, and treats purged Tasks as

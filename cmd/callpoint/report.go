@@ -27,7 +27,7 @@ func (p *program) reportCommand() *cobra.Command {
 		Use:   "report",
 		Short: "Count calls by channel, subchannel and type, with match rate and reasons",
 		Long: `report counts the calls of a period by call time: the last 30 days, unless --since or
---until say otherwise. The match rate is the share of calls with a BizibleId that were
+--until are given. The match rate is the share of calls with a BizibleId that were
 matched to a session; held, deleted and before_collection calls do not count.
 
 --what-if resolves the same calls under other settings, without writing: timeout=45m,
@@ -137,7 +137,7 @@ func (p *program) askReport(ctx context.Context, q monitor.ReportQuery, r *monit
 
 func (p *program) reportCSV(r monitor.Report) error {
 	w := csv.NewWriter(p.stdout)
-	_ = w.Write([]string{"channel", "subchannel", "touchpoint_type", "calls", "matched"}) // Error tells
+	_ = w.Write([]string{"channel", "subchannel", "touchpoint_type", "calls", "matched"}) // Error returns what went wrong
 	for _, row := range r.Rows {
 		_ = w.Write([]string{monitor.NoFormula(row.Channel), monitor.NoFormula(row.Subchannel), monitor.NoFormula(row.Type), strconv.Itoa(row.Calls), strconv.Itoa(row.Matched)})
 	}

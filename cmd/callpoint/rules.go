@@ -23,7 +23,7 @@ type rules struct {
 	warnings    []mapping.Problem // of the channel rules
 }
 
-// taskPrefix in CALLPOINT_REASON_FIELD says that the field is the Task's.
+// taskPrefix in CALLPOINT_REASON_FIELD marks a field of Task.
 const taskPrefix = "task."
 
 // taskReason is the Task's field that takes a call's reason; empty where none does.

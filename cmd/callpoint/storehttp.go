@@ -99,7 +99,7 @@ func (s *storeServer) backup(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// place says how far a file has been imported; the file is the hash of its name.
+// place writes how far a file has been imported; the file is the hash of its name.
 func (s *storeServer) place(w http.ResponseWriter, r *http.Request) {
 	var at place
 	ok, err := s.store.State(placePrefix+r.PathValue("file"), &at)

@@ -46,7 +46,7 @@ func terminalWidth(f *os.File) int {
 	return width
 }
 
-// Colours of a terminal. They say nothing that the words do not say.
+// Colours of a terminal. They repeat what the words mean.
 const (
 	bold   = "1"
 	red    = "31"

@@ -42,7 +42,7 @@ func first(names []string) string {
 	return names[0]
 }
 
-// build is what the binary says of itself.
+// build returns what Go recorded in the binary.
 func build() monitor.Build {
 	b := monitor.Build{Version: "(unknown)"}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -115,7 +115,7 @@ func answerTo(m *monitor.Server, req *http.Request, into any) error {
 	return failed(errors.New(answer.Error))
 }
 
-// noOrg stands where a command reads the store alone.
+// noOrg is the org of a command that reads the store alone.
 type noOrg struct{}
 
 var errNoOrg = errors.New("this command does not call Salesforce")
