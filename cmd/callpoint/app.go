@@ -132,7 +132,7 @@ func (a *app) close() error {
 func (a *app) handler() (http.Handler, error) {
 	cc := collector.Config{
 		Store: a.store, Retention: a.cfg.Retention, Token: a.cfg.Token.Reveal(),
-		Hosts: a.cfg.hosts(), TrustedProxies: a.cfg.TrustedProxies, Log: a.log,
+		Hosts: a.cfg.hosts(), TrustedProxies: a.cfg.TrustedProxies, DailyBytes: a.cfg.dailyBytes(int64(a.cfg.StoreMaxSize)), Log: a.log,
 	}
 	if a.geo != nil {
 		cc.Geo = a.geo.lookup

@@ -58,7 +58,7 @@ func (p *program) relay(ctx context.Context) error {
 	}
 	cc := collector.Config{
 		Store: s, Retention: c.Retention, Token: c.Token.Reveal(),
-		Hosts: c.hosts(), TrustedProxies: c.TrustedProxies, Log: log,
+		Hosts: c.hosts(), TrustedProxies: c.TrustedProxies, DailyBytes: c.dailyBytes(int64(c.SpoolMax)), Log: log,
 	}
 	if c.GeoIP != "" {
 		geo, err := openGeoIP(c.GeoIP)
@@ -107,9 +107,7 @@ func serveRelay(ctx context.Context, l net.Listener, srv collector.Server, s *sp
 	cancel()
 	stop, done := context.WithTimeout(context.Background(), drain)
 	defer done()
-	if srv.Shutdown(stop) != nil {
-		srv.Close()
-	}
+	srv.Stop(stop)
 	all.Wait()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return failed(err)

@@ -32,7 +32,8 @@ type Config struct {
 	AccessToken    salesforce.Secret `env:"SALESFORCE_ACCESS_TOKEN" secret:"true"`
 
 	Store          string            `env:"CALLPOINT_STORE"`
-	StoreMaxSize   byteSize          `env:"CALLPOINT_STORE_MAX_SIZE, default=0"`
+	StoreMaxSize   byteSize          `env:"CALLPOINT_STORE_MAX_SIZE, default=20GiB"`
+	AddressShare   share             `env:"CALLPOINT_ADDRESS_SHARE, default=1%"`
 	StoreFreeFloor byteSize          `env:"CALLPOINT_STORE_FREE_FLOOR, default=256MiB"`
 	Spool          string            `env:"CALLPOINT_SPOOL"`
 	SpoolMax       byteSize          `env:"CALLPOINT_SPOOL_MAX, default=1GiB"`

@@ -21,8 +21,12 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// drain bounds how long a stop waits for requests and writes under way.
-const drain = 8 * time.Second
+const (
+	// drain bounds how long a stop waits for requests and writes in flight.
+	drain = 8 * time.Second
+	// saveWithin bounds the last write of a stop.
+	saveWithin = 2 * time.Second
+)
 
 // daemon collects, polls, resolves and upserts until it is told to stop.
 func (p *program) daemon(ctx context.Context) error {
@@ -32,6 +36,9 @@ func (p *program) daemon(ctx context.Context) error {
 	}
 	log := p.logger(c)
 	spareProcessors()
+	if limit := limitMemory("/"); limit > 0 {
+		log.Debug("memory limit", "bytes", limit)
+	}
 	systemd := newSupervisor()
 	defer systemd.starting()()
 	systemd.status("opening the store")
@@ -85,21 +92,19 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 	cancel()
 	stop, done := context.WithTimeout(context.Background(), drain)
 	defer done()
-	if err := srv.Shutdown(stop); err != nil {
-		srv.Close()
-	}
-	select {
-	case err := <-ran:
-		runErr = errors.Join(runErr, err)
-	case <-stop.Done():
-		runErr = errors.Join(runErr, errors.New("the cycle under way did not end in time: what it had not recorded is sent again"))
-	}
+	// Beside the engine: a slow client must not take the cycle's time.
+	var clients sync.WaitGroup
+	clients.Go(func() { srv.Stop(stop) })
+	runErr = errors.Join(runErr, cycleEnd(stop, ran))
+	clients.Wait()
 	select {
 	case <-beside:
-	case <-stop.Done(): // a copy under way counts for nothing until it is whole
+	case <-stop.Done(): // a copy that is not complete has no name yet
 	}
-	if err := a.watch.Save(stop); err != nil {
-		a.log.Warn("the history of this run is lost", "err", err)
+	saving, saved := context.WithTimeout(context.Background(), saveWithin)
+	defer saved()
+	if err := a.watch.Save(saving); err != nil {
+		a.log.Warn("the history of this run is not saved", "err", err)
 	}
 	if errors.Is(serveErr, http.ErrServerClosed) {
 		serveErr = nil
@@ -111,6 +116,21 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 		return failed(err)
 	}
 	return nil
+}
+
+// cycleEnd waits for the engine until stop ends.
+func cycleEnd(stop context.Context, ran <-chan error) error {
+	select {
+	case err := <-ran:
+		return err
+	case <-stop.Done():
+	}
+	select {
+	case err := <-ran: // both were ready
+		return err
+	default:
+		return errors.New("cycle still running at the shutdown deadline; unrecorded writes are sent again on the next start")
+	}
 }
 
 // beside starts what goes on beside engine and server; the channel is closed when all of

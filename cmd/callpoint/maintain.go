@@ -18,6 +18,19 @@ func (c *Config) storeOptions() store.Options {
 	return store.Options{MaxSize: int64(c.StoreMaxSize), FreeFloor: int64(c.StoreFreeFloor), OnFault: endByFault}
 }
 
+// dailyBytes returns how many bytes of events one address may send to /m/* a day, where all
+// of them may take size (0: no limit). 0 means no limit.
+func (c *Config) dailyBytes(size int64) int64 {
+	if c.AddressShare >= 1 {
+		return 0
+	}
+	if size == 0 {
+		size = 20 << 30
+	}
+	// Not so little that a household behind one address is cut off.
+	return max(1<<20, int64(float64(c.AddressShare)*float64(size)))
+}
+
 // endByFault ends the process. A fault in mapped memory leaves locks held that nobody can
 // release; a restart opens the file anew, or says what is wrong with it.
 func endByFault(err error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -37,6 +38,7 @@ type body struct {
 	src   io.Reader
 	n     int64 // bytes given out
 	max   int64
+	mem   *charge
 	large chan struct{}
 	held  bool // a slot of large is ours
 	close []func()
@@ -51,6 +53,9 @@ func (b *body) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	if b.n > b.max {
 		return 0, errTooLarge(b.max, " inflated")
+	}
+	if !b.mem.take(int64(n)) {
+		return 0, errBusy
 	}
 	if b.n > largeBody && !b.held {
 		select {
@@ -72,24 +77,30 @@ func (b *body) Close() {
 	}
 }
 
-// openBody prepares a /v1 request's body for reading.
-func (c *Collector) openBody(w http.ResponseWriter, r *http.Request) (*body, error) {
+// openBody prepares a /v1 request's body for reading; what is read is charged to mem.
+func (c *Collector) openBody(w http.ResponseWriter, r *http.Request, mem *charge) (*body, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || !jsonTypes[kind] || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
 		w.Header().Set("Accept-Post", "application/json, application/x-ndjson")
 		return nil, &refusal{http.StatusUnsupportedMediaType, refusedType,
 			"Content-Type must be application/json or application/x-ndjson, in UTF-8"}
 	}
-	b := &body{src: http.MaxBytesReader(w, r.Body, c.cfg.MaxBody), max: c.cfg.MaxBody, large: c.large}
+	b := &body{src: http.MaxBytesReader(w, r.Body, c.cfg.MaxBody), max: c.cfg.MaxBody, mem: mem, large: c.large}
 	switch encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ","))); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
+		if !mem.take(gzipMemory) {
+			return nil, errBusy
+		}
 		z, err := gzip.NewReader(b.src)
 		if err != nil {
 			return nil, err
 		}
 		b.src = z
 	case "zstd":
+		if !mem.take(zstdMemory) {
+			return nil, errBusy
+		}
 		// RFC 9659 lets a sender use windows of 8 MiB at most.
 		z, err := zstd.NewReader(b.src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20))
 		if err != nil {
@@ -120,6 +131,9 @@ func (c *Collector) asRefusal(err error) *refusal {
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return errTooLarge(c.cfg.MaxBody, "").(*refusal)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &refusal{http.StatusRequestTimeout, refusedBody, "the body did not arrive in time; nothing of it was kept"}
 	}
 	return &refusal{http.StatusBadRequest, refusedBody, "the body cannot be read: " + err.Error() + "; nothing of it was kept"}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -15,8 +16,12 @@ import (
 	"callpoint/mapping"
 )
 
-// maxBrowserBody bounds the body of a browser's request: three URLs and a title.
-const maxBrowserBody = 256 << 10
+const (
+	// maxBrowserBody bounds the body of a browser's request: three URLs and a title.
+	maxBrowserBody = 64 << 10
+	// browserBodyTime is how long it may take to arrive, behind a [Server].
+	browserBodyTime = 10 * time.Second
+)
 
 // browser handles a request in the format of bizible.js, as its vendor documents it
 // ("Data Collected by JavaScript"): _biz_u the BizibleId, _biz_l the page, _biz_t the time
@@ -58,7 +63,7 @@ func (c *Collector) browser(kind mapping.EventKind) http.HandlerFunc {
 			dropped(w, r, "prerender")
 			return
 		}
-		params, err := browserParams(w, r)
+		params, err := c.browserParams(w, r, addr)
 		if err != nil {
 			c.refuseText(w, c.asRefusal(err))
 			return
@@ -85,6 +90,11 @@ func (c *Collector) browser(kind mapping.EventKind) http.HandlerFunc {
 			return
 		}
 		event.Geo = c.decoder.locate(addr)
+		if !c.clients.spend(addr, now, storedSize(&event)) {
+			w.Header().Set("Retry-After", strconv.FormatInt(86400-now.Unix()%86400, 10))
+			c.refuseText(w, &refusal{http.StatusTooManyRequests, refusedRate, "this address has sent its share of events for today"})
+			return
+		}
 		stood, refused := c.store(r.Context(), []mapping.Event{event}, nil)
 		if refused != nil {
 			c.refuseText(w, refused)
@@ -195,14 +205,12 @@ func speculative(h http.Header) bool {
 
 // browserParams reads the query string and the body; of a name given twice the first value
 // that is not empty counts.
-func browserParams(w http.ResponseWriter, r *http.Request) (map[string]string, error) {
+func (c *Collector) browserParams(w http.ResponseWriter, r *http.Request, addr netip.Addr) (map[string]string, error) {
 	params := map[string]string{}
 	parseForm(params, r.URL.RawQuery)
 	if r.Method == http.MethodPost {
-		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBrowserBody))
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, errTooLarge(maxBrowserBody, "")
-		} else if err != nil {
+		text, err := c.browserBody(w, r, addr)
+		if err != nil {
 			return nil, err
 		}
 		kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -226,6 +234,25 @@ func browserParams(w http.ResponseWriter, r *http.Request) (map[string]string, e
 		}
 	}
 	return params, nil
+}
+
+// browserBody reads the body of a browser's request, if there are a slot and memory for it.
+func (c *Collector) browserBody(w http.ResponseWriter, r *http.Request, addr netip.Addr) ([]byte, error) {
+	leave, ok := c.gate.enter(addr)
+	if !ok {
+		return nil, errBusy
+	}
+	defer leave()
+	mem := charge{of: c.memory}
+	defer mem.free()
+	if !mem.take(maxBrowserBody) {
+		return nil, errBusy
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBrowserBody))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, errTooLarge(maxBrowserBody, "")
+	}
+	return text, err
 }
 
 // parseForm is url.ParseQuery that keeps what that one drops: pairs with a semicolon or a bad %.
@@ -279,6 +306,7 @@ func parseJSONParams(params map[string]string, body string) error {
 
 func (c *Collector) refuseText(w http.ResponseWriter, e *refusal) {
 	c.stats.refuse(e.reason)
+	hangUp(w, e)
 	retryAfter(w, e.status)
 	http.Error(w, e.text, e.status)
 }

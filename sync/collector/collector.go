@@ -42,6 +42,10 @@ type Config struct {
 	MaxRecord    int     // bytes of one record; 0: 256 KiB
 	MaxRequests  int     // /v1 bodies read at a time, beyond that 429; 0: 256
 	MaxLarge     int     // of those, bodies of more than 1 MiB; 0: 2
+	MaxMemory    int64   // bytes that all bodies in flight may hold; 0: 256 MiB
+	MaxBrowser   int     // bodies to /m/* read at a time; 0: 512
+	MaxEach      int     // of those, from one address; 0: 32
+	DailyBytes   int64   // bytes of events from one address to /m/* a day; 0: no limit
 	BrowserRate  float64 // requests a second from one address to /m/*; 0: 50
 	BrowserBurst int     // 0: 200
 }
@@ -53,6 +57,9 @@ const (
 	defaultMaxRecord   = 256 << 10
 	defaultMaxRequests = 256
 	defaultMaxLarge    = 2
+	defaultMaxMemory   = 256 << 20
+	defaultMaxBrowser  = 512
+	defaultMaxEach     = 32
 	defaultRate        = 50
 	defaultBurst       = 200
 
@@ -84,6 +91,15 @@ func (c Config) withDefaults() Config {
 	if c.MaxLarge == 0 {
 		c.MaxLarge = defaultMaxLarge
 	}
+	if c.MaxMemory == 0 {
+		c.MaxMemory = defaultMaxMemory
+	}
+	if c.MaxBrowser == 0 {
+		c.MaxBrowser = defaultMaxBrowser
+	}
+	if c.MaxEach == 0 {
+		c.MaxEach = defaultMaxEach
+	}
 	if c.BrowserRate == 0 {
 		c.BrowserRate = defaultRate
 	}
@@ -107,6 +123,10 @@ func (c Config) validate() error {
 		{"MaxRecord", c.MaxRecord < 0},
 		{"MaxRequests", c.MaxRequests < 0},
 		{"MaxLarge", c.MaxLarge < 0},
+		{"MaxMemory", c.MaxMemory < 0},
+		{"MaxBrowser", c.MaxBrowser < 0},
+		{"MaxEach", c.MaxEach < 0},
+		{"DailyBytes", c.DailyBytes < 0},
 		{"BrowserRate", c.BrowserRate < 0},
 		{"BrowserBurst", c.BrowserBurst < 0},
 	} {
@@ -124,6 +144,8 @@ type Collector struct {
 	stats   counters
 	clients *clientLimits
 	repeats *repeats
+	memory  *budget
+	gate    *gate
 	slots   chan struct{} // held while a /v1 body is read and stored
 	large   chan struct{} // held besides by a body of more than largeBody bytes
 	script  script
@@ -138,7 +160,9 @@ func New(cfg Config) (*Collector, error) {
 	return &Collector{
 		cfg:     cfg,
 		decoder: newDecoder(cfg),
-		clients: newClientLimits(cfg.BrowserRate, cfg.BrowserBurst),
+		clients: newClientLimits(cfg.BrowserRate, cfg.BrowserBurst, cfg.DailyBytes),
+		memory:  &budget{max: cfg.MaxMemory},
+		gate:    newGate(cfg.MaxBrowser, cfg.MaxEach),
 		repeats: newRepeats(),
 		slots:   make(chan struct{}, cfg.MaxRequests),
 		large:   make(chan struct{}, cfg.MaxLarge),

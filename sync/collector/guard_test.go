@@ -158,7 +158,7 @@ func TestClientAddr(t *testing.T) {
 // However many addresses come, memory holds two generations of them.
 func TestClientLimitsAreBounded(t *testing.T) {
 	t.Parallel()
-	c := newClientLimits(1, 2)
+	c := newClientLimits(1, 2, 0)
 	first := netip.MustParseAddr("203.0.113.7")
 	for range 2 {
 		if !c.allow(first, noon) {

@@ -13,7 +13,10 @@ import (
 )
 
 // A Server is an HTTP server with the limits that slow, hostile or too many clients run into.
-type Server struct{ *http.Server }
+type Server struct {
+	*http.Server
+	bodies *bodies
+}
 
 // NewServer returns a server for the daemon's handler. There is no write timeout: POST
 // /v1/sync answers after a whole cycle.
@@ -21,14 +24,15 @@ func NewServer(h http.Handler, log *slog.Logger) Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	all := &bodies{open: map[*trackedBody]struct{}{}}
 	return Server{&http.Server{
-		Handler:           discreet(h, log),
+		Handler:           discreet(all.track(h), log),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       2 * time.Minute, // 32 MiB at 2 Mbit/s
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10, // a GET /m/ipv has two URLs in its first line
+		MaxHeaderBytes:    32 << 10, // a GET /m/ipv has two URLs in its first line
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}}
+	}, all}
 }
 
 // maxConnections leaves the store file descriptors of its own. Others wait to be accepted.

@@ -59,9 +59,9 @@ func TestServerCutsSlowClients(t *testing.T) {
 	}{
 		"nothing":           {"", 5 * time.Second, ""},
 		"half a header":     {head + "X-Slow: ", 5 * time.Second, ""},
-		"half a body":       {head + "Content-Length: 1000\r\n\r\n" + view()[:30], 2 * time.Minute, "HTTP/1.1 400 "},
-		"half a chunk":      {head + "Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + view()[:30], 2 * time.Minute, "HTTP/1.1 400 "},
-		"half a compressed": {head + "Content-Encoding: gzip\r\nContent-Length: 1000\r\n\r\n" + gzipped(view())[:30], 2 * time.Minute, "HTTP/1.1 400 "},
+		"half a body":       {head + "Content-Length: 1000\r\n\r\n" + view()[:30], 2 * time.Minute, "HTTP/1.1 408 "},
+		"half a chunk":      {head + "Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + view()[:30], 2 * time.Minute, "HTTP/1.1 408 "},
+		"half a compressed": {head + "Content-Encoding: gzip\r\nContent-Length: 1000\r\n\r\n" + gzipped(view())[:30], 2 * time.Minute, "HTTP/1.1 408 "},
 		"nothing after one": {"GET /callpoint.js HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n", 2 * time.Minute, "HTTP/1.1 304 "},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -123,7 +123,9 @@ func (c *Collector) ingest(want lines) http.HandlerFunc {
 			c.refuse(w, errBusy)
 			return
 		}
-		b, err := c.readBatch(w, r, want)
+		mem := charge{of: c.memory}
+		defer mem.free()
+		b, err := c.readBatch(w, r, want, &mem)
 		if err != nil {
 			c.refuse(w, c.asRefusal(err))
 			return
@@ -149,8 +151,8 @@ func (c *Collector) ingest(want lines) http.HandlerFunc {
 }
 
 // readBatch reads a whole body before anything is stored: if it breaks off, nothing is kept.
-func (c *Collector) readBatch(w http.ResponseWriter, r *http.Request, want lines) (*batch, error) {
-	body, err := c.openBody(w, r)
+func (c *Collector) readBatch(w http.ResponseWriter, r *http.Request, want lines, mem *charge) (*batch, error) {
+	body, err := c.openBody(w, r, mem)
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +175,9 @@ func (c *Collector) readBatch(w http.ResponseWriter, r *http.Request, want lines
 		}
 		if err != nil {
 			return nil, err
+		}
+		if !mem.take(recordMemory) {
+			return nil, errBusy
 		}
 		e, v, bot, err := c.decoder.record(string(line), want, &event, &visit)
 		switch {
@@ -241,11 +246,24 @@ func (c *Collector) count(b *batch) {
 // refuse answers a request of which nothing is kept.
 func (c *Collector) refuse(w http.ResponseWriter, e *refusal) {
 	c.stats.refuse(e.reason)
+	hangUp(w, e)
 	retryAfter(w, e.status)
 	reply(w, e.status, answer{Rejected: []rejected{}, Error: e.text})
 }
 
+// hangUp closes the connection after an answer to a body that was not read: net/http would
+// wait for the rest of it.
+func hangUp(w http.ResponseWriter, e *refusal) {
+	switch e.status {
+	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:
+		w.Header().Set("Connection", "close")
+	}
+}
+
 func retryAfter(w http.ResponseWriter, status int) {
+	if w.Header().Get("Retry-After") != "" {
+		return
+	}
 	switch status {
 	case http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "1")
