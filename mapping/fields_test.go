@@ -139,22 +139,19 @@ func TestPerson(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		who     any
-		off     bool
 		person  any
 		contact any
 	}{
-		{"00Q000000000001", false, PersonRef("00Q000000000001EAA"), nil},
-		{"003000000000001AAA", false, PersonRef("003000000000001AAA"), "003000000000001AAA"},
-		{"003000000000001AAA", true, nil, "003000000000001AAA"},
-		{"001000000000001AAA", false, nil, nil},
-		{nil, false, nil, nil},
+		{"00Q000000000001", PersonRef("00Q000000000001EAA"), nil},
+		{"003000000000001AAA", PersonRef("003000000000001AAA"), "003000000000001AAA"},
+		{"001000000000001AAA", PersonRef(""), nil},
+		{nil, PersonRef(""), nil},
 	} {
 		s := Default()
-		s.Persons = !test.off
 		call := Call{TaskID: "00T000000000001AAA", Fields: map[string]any{"WhoId": test.who}}
 		tp := s.newRecord(&call, nil, nil, Position{}).touchpoint()
 		if tp.Values["bizible2__Bizible_Person__c"] != test.person || tp.Values["bizible2__Contact__c"] != test.contact {
-			t.Errorf("who %v, off %v: person %v, contact %v", test.who, test.off, tp.Values["bizible2__Bizible_Person__c"], tp.Values["bizible2__Contact__c"])
+			t.Errorf("who %v: person %v, contact %v", test.who, tp.Values["bizible2__Bizible_Person__c"], tp.Values["bizible2__Contact__c"])
 		}
 	}
 }

@@ -331,7 +331,7 @@ func tell(result Resolved) string {
 		}
 		fmt.Fprintf(&b, "touchpoint %s\n", key)
 		for _, name := range slices.Sorted(maps.Keys(tp.Values)) {
-			if v := tp.Values[name]; v != nil {
+			if v := tp.Values[name]; v != nil && v != PersonRef("") {
 				fmt.Fprintf(&b, "\t%-26s %v\n", strings.TrimSuffix(strings.TrimPrefix(name, "bizible2__"), "__c"), v)
 			}
 		}

@@ -207,13 +207,8 @@ func (r *record) web(read func(x *Session, o *landingSource) string) string {
 	return read(r.session, r.landing)
 }
 
-// person is the Lead or Contact whose Bizible Person the touchpoint belongs to.
-func (r *record) person() any {
-	if !r.s.Persons || !strings.HasPrefix(r.who, "00Q") && !strings.HasPrefix(r.who, "003") {
-		return nil
-	}
-	return PersonRef(r.who)
-}
+// person returns the Lead or Contact whose Bizible Person the touchpoint hangs from; empty for nobody.
+func (r *record) person() any { return PersonRef(r.who) }
 
 func (r *record) contact() string {
 	if strings.HasPrefix(r.who, "003") {

@@ -22,7 +22,6 @@ type Settings struct {
 	WriteBeforeCollection bool // write Task touchpoints for calls before the first event
 	RetractDelete         bool // delete touchpoints whose basis went, instead of keeping them
 	Journey               bool // write the web touchpoints of visitors who called, too
-	Persons               bool // link touchpoints to Bizible Persons
 
 	CallCampaign   string   // the campaign of a Task touchpoint; {Field} is replaced from the Task
 	BizibleIDField string   // the Task field that holds the BizibleId
@@ -41,7 +40,6 @@ func Default() *Settings {
 		SessionWindow:  30 * time.Minute,
 		ClockSkew:      time.Minute,
 		UnmatchedHold:  10 * time.Minute,
-		Persons:        true,
 		CallCampaign:   "Phone Call",
 		BizibleIDField: "bizible2__BizibleId__c",
 		CallTime:       []string{"bizible2__Bizible_Touchpoint_Date__c", "CreatedDate-CallDurationInSeconds"},

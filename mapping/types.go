@@ -212,5 +212,6 @@ type Touchpoint struct {
 	Session *Session
 }
 
-// PersonRef is a placeholder for the Bizible Person of a Lead or Contact. The writer of the record replaces it with the link.
+// PersonRef is a placeholder for the Bizible Person of a Lead or Contact. It is empty where
+// there is nobody. The writer of the record replaces it with the link.
 type PersonRef string

@@ -196,13 +196,14 @@ func finish(tx kv.Tx, now time.Time, o Outcome) error {
 // A Backlog counts what is queued, for health and the summary of a cycle.
 type Backlog struct {
 	Due, Parked, Dirty int
+	NoPerson           int // touchpoints without a person, so without a record
 	OldestDue          time.Time
 }
 
-// Backlog counts touchpoints that are due or parked, and visitors and persons to be resolved.
+// Backlog counts touchpoints that are due, parked or without a person, and visitors and persons to be resolved.
 func (s *Store) Backlog() (b Backlog, err error) {
 	err = s.view(func(tx kv.Tx) error {
-		b = Backlog{Parked: count(tx, bParked), Dirty: count(tx, bDirty) + count(tx, bPeopleDirty)}
+		b = Backlog{Parked: count(tx, bParked), NoPerson: count(tx, bPersonless), Dirty: count(tx, bDirty) + count(tx, bPeopleDirty)}
 		for k := range tx.Scan(kv.Range{Bucket: bDue, Keys: true}) {
 			if b.Due == 0 {
 				b.OldestDue = keyTime(k)

@@ -154,9 +154,7 @@ func (c *checker) touchpoints() {
 		case Parked:
 			c.exists(bParked, k)
 		case NoPerson:
-			if t.Who != "" {
-				c.exists(bPersonless, append(timeKey(t.NextAttempt), k...))
-			}
+			c.exists(bPersonless, append(timeKey(t.NextAttempt), k...))
 		case Written, Unchanged:
 		default:
 			c.add("touchpoints: %q has the unknown state %q", k, t.State)

@@ -59,7 +59,7 @@ func isDirty(t *testing.T, s *Store) bool {
 	return b.Dirty > 0
 }
 
-func never(string) bool { return false }
+func skipNone(string) bool { return false }
 
 func TestCallCountsForTheLeadOrContactOfItsTask(t *testing.T) {
 	t.Parallel()
@@ -131,7 +131,7 @@ func TestCallIsNamedThroughItsWhat(t *testing.T) {
 	}
 	applyFields(t, s, "00T2", map[string]any{"WhatId": "a00Hs00000AAAAAMAA"})
 	settleAll(t, s)
-	calls, err := s.Unnamed(goldenAt, 10, never)
+	calls, err := s.Unnamed(goldenAt, 10, skipNone)
 	if err != nil || len(calls) != 1 || calls[0].TaskID != "00T1" {
 		t.Fatalf("to look up: %v %v", calls, err)
 	}
@@ -139,7 +139,7 @@ func TestCallIsNamedThroughItsWhat(t *testing.T) {
 	if n, err := s.NameCalls(t.Context(), []Named{{TaskID: "00T1", What: testDeal, Next: tomorrow}}); n != 0 || err != nil || isDirty(t, s) {
 		t.Errorf("nobody was found: %d %v", n, err)
 	}
-	if calls, err := s.Unnamed(goldenAt, 10, never); err != nil || len(calls) != 0 {
+	if calls, err := s.Unnamed(goldenAt, 10, skipNone); err != nil || len(calls) != 0 {
 		t.Errorf("looked up again at once: %v %v", calls, err)
 	}
 	if n, err := s.NameCalls(t.Context(), []Named{{TaskID: "00T1", What: "006Hs00000AAAAZMAA", Person: testOther}}); n != 0 || err != nil {
@@ -148,7 +148,7 @@ func TestCallIsNamedThroughItsWhat(t *testing.T) {
 	if n, err := s.NameCalls(t.Context(), []Named{{TaskID: "00T1", What: testDeal, Person: testContact}}); n != 1 || err != nil || !isDirty(t, s) {
 		t.Errorf("somebody was found: %d %v", n, err)
 	}
-	if calls, err := s.Unnamed(tomorrow, 10, never); err != nil || len(calls) != 0 {
+	if calls, err := s.Unnamed(tomorrow, 10, skipNone); err != nil || len(calls) != 0 {
 		t.Errorf("looked up although it has a person: %v %v", calls, err)
 	}
 	deal["Type"] = "Call"
@@ -168,7 +168,7 @@ func TestCallIsNamedThroughItsWhat(t *testing.T) {
 	if got := applyFields(t, s, "00T1", deal); got != "" {
 		t.Errorf("the Task names nobody now, and counts for %q", got)
 	}
-	if calls, err := s.Unnamed(tomorrow, 10, never); err != nil || len(calls) != 0 {
+	if calls, err := s.Unnamed(tomorrow, 10, skipNone); err != nil || len(calls) != 0 {
 		t.Errorf("looked up without a WhatId: %v %v", calls, err)
 	}
 }

@@ -163,7 +163,6 @@ func (s *Store) LookLater(ctx context.Context, next time.Time, keys []string) er
 			return false
 		}
 		t.NextAttempt = next
-		t.Attempts++
 		return true
 	})
 }
@@ -217,4 +216,66 @@ func (s *Store) Unplaced(limit int) (all []Touchpoint, err error) {
 		return nil
 	})
 	return all, err
+}
+
+// EachPerson visits the persons that are remembered, in short transactions.
+func (s *Store) EachPerson(fn func([]Person) error) error {
+	var from []byte
+	for {
+		var page []Person
+		err := s.view(func(tx kv.Tx) error {
+			page = nil
+			for k, v := range tx.Scan(kv.Range{Bucket: bPersons, From: from, Limit: 1000}) {
+				var p Person
+				if err := open(k, v, &p); err != nil {
+					return err
+				}
+				page = append(page, p)
+			}
+			return nil
+		})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		from = append([]byte(page[len(page)-1].Who), 0)
+		if err := fn(page); err != nil {
+			return err
+		}
+	}
+}
+
+// ChangePersons remembers other persons for Leads and Contacts, and makes the touchpoints due
+// whose records hang from the earlier ones: they are moved. It reads every touchpoint.
+func (s *Store) ChangePersons(ctx context.Context, now time.Time, changed map[string]Person) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	all := make([]Person, 0, len(changed))
+	for _, p := range changed {
+		all = append(all, p)
+	}
+	if err := s.PutPersons(ctx, all); err != nil {
+		return err
+	}
+	misplaced := func(t *Touchpoint) bool {
+		p, ok := changed[t.Who]
+		return ok && t.RecordID != "" && t.Master != p.RecordID && !t.Frozen && !t.Retracted && (t.State == Written || t.State == Unchanged)
+	}
+	var keys []string
+	err := s.EachTouchpoint(func(t Touchpoint) error {
+		if misplaced(&t) {
+			keys = append(keys, t.Key)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.eachTouchpoint(ctx, keys, func(t *Touchpoint) bool {
+		if !misplaced(t) {
+			return false
+		}
+		t.State, t.NextAttempt, t.WrittenHash = Pending, now, ""
+		return true
+	})
 }

@@ -147,7 +147,7 @@ func TestRoundTrips(t *testing.T) {
 		{"EachTaskID", 3, func() error { return s.EachTaskID(func([]string) error { return nil }) }},
 		{"FilterStored", 2, func() error { _, err := s.FilterStored(keys()); return err }},
 		{"MarkAll", 3, func() error { return check(s.MarkAll(ctx, "rules")) }},
-		{"Backlog", 5, func() error { _, err := s.Backlog(); return err }},
+		{"Backlog", 6, func() error { _, err := s.Backlog(); return err }},
 		{"Cursor", 2, func() error { _, _, err := s.Cursor(); return err }},
 		{"SetState", 1, func() error { return s.SetState(ctx, "x", 1) }},
 		{"MarkBeforeCollection", 8, func() error { return s.MarkBeforeCollection(ctx) }},

@@ -45,6 +45,8 @@ type Touchpoint struct {
 	// Nobody: there is no person, because the Task names none or because the org has none and
 	// callpoint may not create one. Such a touchpoint has no record; one that exists is deleted.
 	Nobody bool `json:"nobody,omitempty"`
+	// Since is when a touchpoint began to wait for a person.
+	Since time.Time `json:"since,omitzero"`
 	// Session is the basis of a journey record; nil for a call's.
 	Session *mapping.Session `json:"session,omitempty"`
 	// Position is that of the desired content, and of a frozen record what it may show. Shown
@@ -95,16 +97,22 @@ func (t *Touchpoint) unplaced() bool {
 // orphan makes a touchpoint wait for a person. A record that may exist is deleted first: it
 // would credit somebody else.
 func (t *Touchpoint) orphan(now time.Time) {
-	t.Nobody, t.Delete, t.State, t.NextAttempt = true, t.MayStand(), NoPerson, now
+	t.Nobody, t.Delete, t.State, t.NextAttempt, t.Since = true, t.MayStand(), NoPerson, now, now
 	t.Attempts, t.Code, t.Message = 0, "", ""
-	if t.Delete {
+	switch {
+	case t.Delete:
 		t.State = Pending
+	case t.Who == "":
+		t.NextAttempt = never // a change of whom the call counts for resolves it again
 	}
 }
 
+// never is the time of the next look-up where nobody is to be looked up.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // adopt makes a touchpoint due that waited for a person.
 func (t *Touchpoint) adopt(now time.Time) {
-	t.Nobody, t.Delete, t.State, t.NextAttempt, t.Attempts = false, false, Pending, now, 0
+	t.Nobody, t.Delete, t.State, t.NextAttempt, t.Since, t.Attempts = false, false, Pending, now, time.Time{}, 0
 }
 
 // vanish records that the org has no record of this key.
@@ -213,9 +221,6 @@ func reindex(tx kv.Tx, old, t *Touchpoint) error {
 	case Pending, Retrying:
 		return tx.Put(bDue, append(timeKey(t.NextAttempt), t.Key...), nil)
 	case NoPerson:
-		if t.Who == "" { // a change of the Task resolves it again
-			break
-		}
 		return tx.Put(bPersonless, append(timeKey(t.NextAttempt), t.Key...), nil)
 	case Parked:
 		return tx.Put(bParked, []byte(t.Key), timeKey(t.NextAttempt))

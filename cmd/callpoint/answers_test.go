@@ -70,7 +70,7 @@ func TestExplain(t *testing.T) {
 
 	out := b.answered(nil, "explain", late)
 	for _, s := range []string{late, "not matched to a web session (outside window)", "18 min after the window", "What to do", "report --what-if",
-		"Subject Inbound call", "WhoId (empty)", "bizible2__Bizible_Touchpoint_Date__c", visitorB, "gclid=y", "18 min after the nearest window",
+		"Subject Inbound call", "WhatId (empty)", "bizible2__Bizible_Touchpoint_Date__c", visitorB, "gclid=y", "18 min after the nearest window",
 		`Campaign "Phone Call*"`, "bizible2__Touchpoint_Source__c", "CRM Activity", "is up to date", fmt.Sprint(b.touchpoint(late)["Id"])} {
 		if !strings.Contains(strings.Join(strings.Fields(out), " "), s) {
 			t.Errorf("explain does not say %q:\n%s", s, out)

@@ -52,16 +52,7 @@ func sandbox(t *testing.T, env ...string) *bench {
 	return newBenchOf(t, orgsim.Config{Sandbox: true}, env...)
 }
 
-// strictMaster makes the master-detail strict for a test that does not run in
-// parallel with others.
-func strictMaster(t *testing.T) {
-	old := orgsim.LooseMaster
-	orgsim.LooseMaster = false
-	t.Cleanup(func() { orgsim.LooseMaster = old })
-}
-
 func TestTryWrite(t *testing.T) {
-	strictMaster(t)
 	for name, c := range map[string]struct {
 		shape func(*orgsim.Org)
 		want  map[int]string // instead of the usual answer
@@ -117,7 +108,6 @@ func TestTryWrite(t *testing.T) {
 
 // TestTryWriteTable holds the printed table against docs/assumptions.md.
 func TestTryWriteTable(t *testing.T) {
-	strictMaster(t)
 	out, errs, code := sandbox(t).run("check", "--try-write")
 	if code != exitDone || !strings.Contains(out, "All records that were created are deleted.") {
 		t.Fatalf("exit %d\n%s%s", code, out, errs)
@@ -167,7 +157,6 @@ func TestTryWriteIsForSandboxes(t *testing.T) {
 // TestTryWriteCleansUp kills a run at its n-th write; the next one deletes what
 // the killed one left.
 func TestTryWriteCleansUp(t *testing.T) {
-	strictMaster(t)
 	for _, after := range []int{1, 3, 6, 9} {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
 			t.Parallel()
@@ -202,7 +191,6 @@ func TestTryWriteCleansUp(t *testing.T) {
 }
 
 func TestTryWriteSaysWhatIsRefused(t *testing.T) {
-	strictMaster(t)
 	b := sandbox(t)
 	b.org.Schema("Lead").Access(func(o *orgsim.Object) { o.NoCreate = true })
 	rows, a := b.try()
@@ -224,7 +212,6 @@ func TestTryWriteSaysWhatIsRefused(t *testing.T) {
 }
 
 func TestTryWritePermissionSet(t *testing.T) {
-	strictMaster(t)
 	b := sandbox(t)
 	out, _, code := b.run("check", "--try-write", "--permission-set")
 	var set permissionSetXML

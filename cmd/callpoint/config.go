@@ -150,12 +150,14 @@ func (c *Config) validate() (problems []error) {
 		{"CALLPOINT_BEFORE_COLLECTION", c.BeforeCollection, []string{"skip", "write"}},
 		{"CALLPOINT_RETRACT", c.Retract, []string{"keep", "delete"}},
 		{"CALLPOINT_TOUCHPOINTS", c.Touchpoints, []string{"calls", "journey"}},
-		{"CALLPOINT_PERSONS", c.Persons, []string{engine.PersonsCreate, engine.PersonsReuse, engine.PersonsOff}},
+		{"CALLPOINT_PERSONS", c.Persons, []string{engine.PersonsCreate, engine.PersonsReuse}},
 		{"CALLPOINT_VENDOR", c.Vendor, vendorNames()},
 		{"CALLPOINT_LOG_LEVEL", c.LogLevel, []string{"debug", "info", "warn", "error"}},
 		{"CALLPOINT_LOG_FORMAT", c.LogFormat, []string{"text", "json"}},
 	} {
-		if !slices.Contains(e.allowed, e.value) {
+		if e.name == "CALLPOINT_PERSONS" && e.value == "off" {
+			bad(e.name, "off is not possible: Salesforce takes no touchpoint without its Bizible Person; use create, or reuse to link existing persons alone")
+		} else if !slices.Contains(e.allowed, e.value) {
 			bad(e.name, "%q is not valid; use one of %s%s", e.value, strings.Join(e.allowed, ", "), similar(e.value, e.allowed))
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"callpoint/store"
 	"callpoint/sync/collector"
 	"callpoint/sync/engine"
 	"callpoint/sync/monitor"
@@ -168,6 +169,9 @@ func (d *demonstration) table(ctx context.Context, calls []insertedCall) error {
 		text := c.who + ": " + v.Detail
 		if v.Session != nil {
 			text += " It began on " + landing(v.Session.LandingPage) + "."
+		}
+		if v.State == store.NoPerson {
+			row[3] = "no person"
 		}
 		if r := byKey["callpoint_"+c.id]; r != nil {
 			row[2], row[3] = field(r, "Touchpoint_Type"), field(r, "Marketing_Channel_Path")

@@ -63,7 +63,7 @@ func countVisitors(events []demoEvent) int {
 type demoCall struct {
 	who, kind, bizibleID string
 	minutesAgo           int
-	person               string // Lead, Contact, or none
+	person               string // Lead, Contact, or none; calls with one BizibleId are of one person
 }
 
 func demoCalls(time.Time) []demoCall {
@@ -73,11 +73,11 @@ func demoCalls(time.Time) []demoCall {
 		{"Cleo", "Call", visitor("cleo"), 131, "Lead"},
 		{"Dan", "", visitor("dan"), 88, "Lead"},
 		{"Eve", "Call", visitor("eve"), 60, "Lead"},
-		{"Eve again", "Call", visitor("eve"), 52, ""},
+		{"Eve again", "Call", visitor("eve"), 52, "Lead"},
 		{"Fay", "Call", "", 45, "Lead"},
 		{"Gil", "Inbound Call", visitor("gil"), 31, "Contact"},
 		{"Hal", "Call", visitor("hal"), 20, ""},
-		{"Ivy", "Call", visitor("ivy"), 2, ""},
+		{"Ivy", "Call", visitor("ivy"), 2, "Lead"},
 	}
 }
 
@@ -88,6 +88,7 @@ type insertedCall struct {
 // insertCalls creates the Tasks, with the Leads and Contacts that they belong to.
 func (d *demonstration) insertCalls(calls []demoCall) ([]insertedCall, error) {
 	var all []insertedCall
+	persons := map[string]string{} // by BizibleId
 	for _, c := range calls {
 		task := map[string]any{
 			"Subject": "Call from " + c.who, "TaskSubtype": "Call", "CallType": "Inbound", "Status": "Completed",
@@ -100,7 +101,9 @@ func (d *demonstration) insertCalls(calls []demoCall) ([]insertedCall, error) {
 		if c.bizibleID != "" {
 			task["bizible2__BizibleId__c"] = c.bizibleID
 		}
-		if c.person != "" {
+		if id := persons[c.bizibleID]; id != "" {
+			task["WhoId"] = id
+		} else if c.person != "" {
 			who := map[string]any{"LastName": c.who}
 			if c.person == "Lead" {
 				who["Company"] = "(unknown)"
@@ -110,6 +113,9 @@ func (d *demonstration) insertCalls(calls []demoCall) ([]insertedCall, error) {
 				return nil, err
 			}
 			task["WhoId"] = id
+			if c.bizibleID != "" {
+				persons[c.bizibleID] = id
+			}
 		}
 		id, err := d.org.Insert("Task", task)
 		if err != nil {

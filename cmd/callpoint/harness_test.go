@@ -86,6 +86,8 @@ type bench struct {
 	drop  func() // closes the connections to the org
 	store string
 	env   []string
+
+	callers map[string]string // Leads of visitors
 }
 
 const (
@@ -100,7 +102,7 @@ func newBench(t testing.TB, env ...string) *bench {
 
 func newBenchOf(t testing.TB, org orgsim.Config, env ...string) *bench {
 	t.Helper()
-	b := &bench{t: t, store: filepath.Join(t.TempDir(), "callpoint.db")}
+	b := &bench{t: t, store: filepath.Join(t.TempDir(), "callpoint.db"), callers: map[string]string{}}
 	b.serveOrg(org)
 	b.env = append([]string{
 		"CALLPOINT_UNDER_TEST=1",
@@ -366,7 +368,16 @@ func (b *bench) expect(taskID string, want map[string]any) {
 	}
 }
 
-// task creates a call in the org.
+// somebody is the Lead of a visitor's calls for which a test names no other.
+func (b *bench) somebody(visitor string) string {
+	b.t.Helper()
+	if b.callers[visitor] == "" {
+		b.callers[visitor] = b.insert("Lead", map[string]any{"LastName": "Somebody", "Company": "Example"})
+	}
+	return b.callers[visitor]
+}
+
+// task creates a call in the org. A WhoId of nil is a call of nobody.
 func (b *bench) task(at time.Time, fields map[string]any) string {
 	b.t.Helper()
 	all := map[string]any{
@@ -375,6 +386,9 @@ func (b *bench) task(at time.Time, fields map[string]any) string {
 	}
 	for k, v := range fields {
 		all[k] = v
+	}
+	if _, named := fields["WhoId"]; !named {
+		all["WhoId"] = b.somebody(fmt.Sprint(fields["bizible2__BizibleId__c"]))
 	}
 	id, err := b.org.Insert("Task", all)
 	if err != nil {

@@ -79,10 +79,8 @@ func TestWhenTheBasisGoes(t *testing.T) {
 		t.Run(retract, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, "CALLPOINT_RETRACT="+retract)
-			foreign, err := b.org.Insert(touchpoints, map[string]any{"bizible2__UniqueId__c": "TP2_marketo_measure"})
-			if err != nil {
-				t.Fatal(err)
-			}
+			foreign := b.insert(touchpoints, map[string]any{"bizible2__UniqueId__c": "TP2_marketo_measure",
+				"bizible2__Bizible_Person__c": b.insert(persons, map[string]any{"bizible2__UniqueId__c": "Person_1"})})
 			d := b.daemon()
 			d.send(view(visitorA, yesterday("12:00:00"), "https://www.example.com/", "https://www.google.com/"),
 				view(visitorB, yesterday("12:00:00"), "https://www.example.com/", "https://www.google.com/"))

@@ -149,6 +149,9 @@ func (p *program) reportText(r monitor.Report) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", p.paint(bold, fmt.Sprintf("Calls from %s to %s", when.Minute(r.From, p.zone()), when.Minute(r.To, p.zone()))))
 	fmt.Fprintf(&b, "Match rate: %s\n\n", rateText(r.MatchRate))
+	if r.NoPerson > 0 {
+		fmt.Fprintf(&b, "%d of these calls have no touchpoint because they name nobody: callpoint calls --state no_person\n\n", r.NoPerson)
+	}
 	if len(r.Rows) > 0 {
 		var rows [][]string
 		for _, row := range r.Rows {

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"callpoint/mapping"
-	"callpoint/sync/engine"
 )
 
 // rules are the choices that mapping follows, and a fingerprint of all that they
@@ -42,7 +41,7 @@ func (c *Config) rules() (rules, error) {
 	s.OwnDomains, s.IgnoredReferrers = c.OwnDomains, c.IgnoredReferrers
 	s.WriteBeforeCollection = c.BeforeCollection == "write"
 	s.RetractDelete, s.Journey = c.Retract == "delete", c.Touchpoints == "journey"
-	s.Persons, s.CallCampaign = c.Persons != engine.PersonsOff, c.CallCampaign
+	s.CallCampaign = c.CallCampaign
 	if c.BizibleIDField != "" {
 		s.BizibleIDField = c.BizibleIDField
 	}
@@ -91,7 +90,7 @@ func (c *Config) rules() (rules, error) {
 			problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s, CALLPOINT_REASON_FIELD=%s: %w", c.Fields, c.Reason, err))
 		}
 	}
-	if slices.ContainsFunc(s.Fields.Names(), func(name string) bool { return strings.EqualFold(name, c.ExternalIDField) }) {
+	if s.Fields != nil && slices.ContainsFunc(s.Fields.Names(), func(name string) bool { return strings.EqualFold(name, c.ExternalIDField) }) {
 		problems = append(problems, fmt.Errorf("CALLPOINT_FIELDS=%s: %s is the key of callpoint's records and cannot be mapped: two calls would share one record; take it out of the map", c.Fields, c.ExternalIDField))
 	}
 	r.fingerprint = c.fingerprint(channels, fields)

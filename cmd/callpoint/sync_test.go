@@ -89,6 +89,9 @@ func TestCrashAtEveryStep(t *testing.T) {
 	calm.syncOnce()
 	want := calm.standing()
 	for _, step := range stepsInSource(t) {
+		if strings.HasPrefix(step, "move-") {
+			continue // TestCrashAtEveryStepOfAMove
+		}
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			b := telling()
@@ -316,4 +319,55 @@ func TestDemoShowsEveryReason(t *testing.T) {
 			t.Errorf("the demo does not show %q:\n%s", s, out)
 		}
 	}
+}
+
+// TestCrashAtEveryStepOfAMove kills the program at each step of a move to another person,
+// in an org that takes the deletion and the creation in one request and in one that does
+// not: in the end there is one record, of the right person, as without a crash.
+func TestCrashAtEveryStepOfAMove(t *testing.T) {
+	t.Parallel()
+	for _, apart := range []bool{false, true} {
+		for _, step := range append(stepsInSource(t), "") {
+			if step != "" && !strings.HasPrefix(step, "move-") && step != "intent-stored" && step != "answered" && step != "outcome-stored" {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, apart %v", orNone(step), apart), func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t)
+				b.org.KeysFreedLate(apart)
+				tasks := b.seed()
+				b.syncOnce()
+				other := b.insert("Lead", map[string]any{"LastName": "Other", "Company": "Example"})
+				b.update(tasks[0], map[string]any{"WhoId": other})
+				env := b.env
+				b.env = append(b.env, "CRASH_AT="+step)
+				_, errs, code := b.run("--sync-once")
+				if reached := step != "" && (step != "move-deleted" || apart); (code == -1) != reached {
+					t.Fatalf("exit %d at %s\n%s", code, step, errs)
+				}
+				b.env = env
+				b.syncOnce()
+				person := b.touchpoint(tasks[0])["bizible2__Bizible_Person__c"]
+				if p, _ := b.org.Get(persons, fmt.Sprint(person)); p["bizible2__Lead__c"] != other {
+					t.Errorf("it hangs from %v, want the person of %s", p, other)
+				}
+				for _, task := range tasks[1:10] {
+					b.touchpoint(task)
+				}
+				if n := len(b.org.Records(touchpoints)); n != 10 {
+					t.Errorf("%d touchpoints, want 10", n)
+				}
+				if s := b.syncOnce(); s.TouchpointsWritten != 0 || s.Parked != 0 {
+					t.Errorf("the run after that: %+v", s)
+				}
+			})
+		}
+	}
+}
+
+func orNone(step string) string {
+	if step == "" {
+		return "none"
+	}
+	return step
 }

@@ -135,6 +135,12 @@ func (noOrg) Update(context.Context, string, []map[string]any) ([]salesforce.Res
 func (noOrg) Upsert(context.Context, []salesforce.Batch) ([][]salesforce.Result, error) {
 	return nil, errNoOrg
 }
+func (noOrg) UpsertThenQuery(context.Context, []salesforce.Batch, []string) ([][]salesforce.Result, []salesforce.Page, error) {
+	return nil, nil, errNoOrg
+}
+func (noOrg) Replace(context.Context, []string, salesforce.Batch) (deleted, created []salesforce.Result, err error) {
+	return nil, nil, errNoOrg
+}
 func (noOrg) Delete(context.Context, []string) ([]salesforce.Result, error) { return nil, errNoOrg }
 func (noOrg) Describe(context.Context, string) (salesforce.Object, error) {
 	return salesforce.Object{}, errNoOrg

@@ -75,6 +75,16 @@ func (o watchedOrg) Delete(ctx context.Context, ids []string) ([]salesforce.Resu
 	return o.org.Delete(ctx, ids)
 }
 
+func (o watchedOrg) UpsertThenQuery(ctx context.Context, batches []salesforce.Batch, soqls []string) ([][]salesforce.Result, []salesforce.Page, error) {
+	defer o.asks()()
+	return o.org.UpsertThenQuery(ctx, batches, soqls)
+}
+
+func (o watchedOrg) Replace(ctx context.Context, ids []string, b salesforce.Batch) (deleted, created []salesforce.Result, err error) {
+	defer o.asks()()
+	return o.org.Replace(ctx, ids, b)
+}
+
 func (o watchedOrg) Describe(ctx context.Context, object string) (salesforce.Object, error) {
 	defer o.asks()()
 	return o.org.Describe(ctx, object)

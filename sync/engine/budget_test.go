@@ -12,13 +12,13 @@ import (
 
 func TestSpentBudgetPausesAndIsKept(t *testing.T) {
 	t.Parallel()
-	limit := 6
+	limit := 7
 	r := newRig(t, orgsim.Config{}, func(e *engine.Config, _ *salesforce.Config) {
 		e.Budget = engine.NewBudget(limit, 0.1, e.Now)
 	})
 	r.seen(3, nil)
-	r.cycle() // three describes, a page of Tasks, an upsert
-	if b := r.engine.Budget(); b.Used != 5 || b.Spent || b.OrgMax != 15000 {
+	r.cycle() // three describes, a page of Tasks, a person looked up, an upsert
+	if b := r.engine.Budget(); b.Used != 6 || b.Spent || b.OrgMax != 15000 {
 		t.Fatalf("%+v", b)
 	}
 	r.seen(2, nil)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"callpoint/store"
 )
 
 // A cargo is what travels in one call: persons that are to be created, and touchpoints
@@ -32,9 +34,12 @@ func (w *writer) choose(ctx context.Context) (c cargo, err error) {
 		c.held = true
 		return c, err
 	}
-	first := slices.IndexFunc(w.window, func(t *waiting) bool { return !w.blocked(t) })
+	if err := w.settleRefused(ctx); err != nil {
+		return c, err
+	}
+	first := slices.IndexFunc(w.window, func(t *waiting) bool { return !w.blocked(t) && !w.moves(t) })
 	if first < 0 {
-		c.held = len(w.window) > 0
+		c.held = slices.ContainsFunc(w.window, func(t *waiting) bool { return !w.moves(t) })
 		return c, nil
 	}
 	picked := c.pick[w.e.cfg.TouchpointObject]
@@ -111,7 +116,7 @@ func (w *writer) picks(object string, p *closure, needs func(*waiting) bool) (fr
 	n = max(1, min(n, w.e.rows/2, collectionsPerCall*w.e.size/2)) // their persons may travel along
 	var all []*waiting
 	for _, t := range w.window {
-		if !needs(t) || w.blocked(t) {
+		if !needs(t) || w.blocked(t) || w.moves(t) {
 			continue
 		}
 		if any == nil {
@@ -128,6 +133,25 @@ func (w *writer) picks(object string, p *closure, needs func(*waiting) bool) (fr
 		fresh[all[(2*i+1)*len(all)/(2*n)]] = true
 	}
 	return fresh, any
+}
+
+// settleRefused records the refusal of touchpoints whose person was refused: nothing of them
+// can be written.
+func (w *writer) settleRefused(ctx context.Context) error {
+	var outcomes []store.Outcome
+	w.window = slices.DeleteFunc(w.window, func(t *waiting) bool {
+		cause := w.refused[t.Who]
+		if cause == nil || !w.lacksPerson(t) {
+			return false
+		}
+		outcomes = append(outcomes, w.e.outcome(t.Touchpoint, personError(cause), classOf(cause)))
+		delete(w.taken, t.Key)
+		return true
+	})
+	if len(outcomes) == 0 {
+		return nil
+	}
+	return w.e.cfg.Store.Finish(ctx, w.e.local(), outcomes)
 }
 
 // lacksPerson reports a touchpoint whose person would have to be created.
@@ -163,7 +187,9 @@ func (w *writer) chooseRows(c *cargo, alike func(*waiting) bool) {
 	}
 	for _, t := range w.window {
 		switch {
-		case len(c.rows) == room || !alike(t):
+		case len(c.rows) == room || !alike(t) || w.moves(t):
+		case w.lacksPerson(t) && w.modeOf(&t.Touchpoint) != create: // it waits until the person is there
+			c.held = true
 		case w.lacksPerson(t) && w.refused[t.Who] == nil && !comes[t.Who] && !w.busy[t.Who]: // another call's
 		case w.blocked(t):
 			c.held = true
@@ -190,8 +216,12 @@ func (w *writer) parents(t *waiting) []string {
 	if t.Who != "" {
 		all = append(all, t.Who)
 	}
-	if id := w.persons[t.Who].RecordID; id != "" {
+	id := w.persons[t.Who].RecordID
+	if id != "" {
 		all = append(all, id)
+	}
+	if t.Master != "" && t.Master != id {
+		all = append(all, t.Master)
 	}
 	return all
 }

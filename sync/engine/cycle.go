@@ -80,6 +80,13 @@ func (e *Engine) readAndWrite(ctx context.Context, w *writer) error {
 	if pollErr == nil {
 		pollErr = e.sweep(ctx, w.summary)
 	}
+	var lookErr error
+	if pollErr == nil {
+		// What cannot be looked up keeps nothing else from being written, unless the org is away.
+		if lookErr = errors.Join(e.followLeads(ctx), e.findNames(ctx, w)); away(lookErr) {
+			pollErr, lookErr = lookErr, nil
+		}
+	}
 	// Whatever fails of the reading, what is known is resolved, and what is due is written.
 	if err := e.resolve(ctx, w); err != nil {
 		return errors.Join(pollErr, err)
@@ -88,12 +95,37 @@ func (e *Engine) readAndWrite(ctx context.Context, w *writer) error {
 	case salesforce.StopCalls, salesforce.Canceled:
 		return pollErr
 	}
+	pollErr = errors.Join(pollErr, lookErr)
 	if e.cfg.DryRun {
 		return errors.Join(pollErr, e.tellDryRun())
 	}
-	w.drain(ctx)
+	if err := e.drain(ctx, w); err != nil {
+		return errors.Join(pollErr, err)
+	}
 	if w.err == nil || errors.As(w.err, new(*PausedError)) {
 		pollErr = errors.Join(pollErr, e.writeReasons(ctx, w.summary))
 	}
 	return pollErr
+}
+
+// drain sends what is due. Where the answers of the org change whom calls count for, those are
+// resolved again, and sent.
+func (e *Engine) drain(ctx context.Context, w *writer) error {
+	w.drain(ctx)
+	for w.err == nil && len(w.renamed) > 0 {
+		if err := e.resolve(ctx, w); err != nil {
+			return err
+		}
+		w.drain(ctx)
+	}
+	return nil
+}
+
+// away reports an error after which no other request is worth a try in this cycle.
+func away(err error) bool {
+	switch classOf(err) {
+	case salesforce.Retry, salesforce.StopCalls, salesforce.Canceled:
+		return true
+	}
+	return false
 }

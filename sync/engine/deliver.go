@@ -24,6 +24,7 @@ type flight struct {
 	parents []string        // that nothing else may need meanwhile
 	size    int             // of its collections
 	probe   map[string]bool // paused objects that it tries
+	places  placeFinder     // where records were found that the store did not know
 }
 
 // send starts one call. The intent is on disk before it, the outcome after it.
@@ -62,10 +63,30 @@ func (w *writer) send(ctx context.Context, c cargo) {
 	}
 	w.aloft = append(w.aloft, f)
 	w.e.step("intent-stored")
+	soqls, places := w.verify(f.parcels)
 	w.start(func() func() {
-		results, err := w.e.cfg.Org.Upsert(ctx, batches)
-		return func() { w.landed(ctx, f, results, err) }
+		var pages []salesforce.Page
+		results, err := [][]salesforce.Result(nil), error(nil)
+		if len(soqls) > 0 {
+			results, pages, err = w.e.cfg.Org.UpsertThenQuery(ctx, batches, soqls)
+		} else {
+			results, err = w.e.cfg.Org.Upsert(ctx, batches)
+		}
+		return func() {
+			f.places = w.placesIn(pages, places, f.parcels)
+			w.landed(ctx, f, results, err)
+		}
 	})
+}
+
+// placesIn reads where records were found. A page that goes on is left to a later look-up.
+func (w *writer) placesIn(pages []salesforce.Page, found placeFinder, parcels []parcel) placeFinder {
+	for _, page := range pages {
+		for _, r := range page.Records {
+			_ = found.note(w.e, parcels[len(parcels)-1].touchpoints[0].PersonField)(r)
+		}
+	}
+	return found
 }
 
 // landed records what became of each row of a call.
@@ -92,7 +113,7 @@ func (w *writer) landed(ctx context.Context, f *flight, results [][]salesforce.R
 			delete(w.taken, t.Key) // what is due still is read anew
 		}
 	}
-	if len(r.forget) > 0 {
+	if len(r.dead) > 0 {
 		w.join(nil)
 	}
 	for object := range f.probe {

@@ -29,7 +29,11 @@ type Org interface {
 	Upsert(ctx context.Context, batches []salesforce.Batch) ([][]salesforce.Result, error)
 	// Update changes up to 200 records by their ids.
 	Update(ctx context.Context, object string, records []map[string]any) ([]salesforce.Result, error)
+	// UpsertThenQuery is Upsert with queries in the same call, if there is room for them.
+	UpsertThenQuery(ctx context.Context, batches []salesforce.Batch, soqls []string) ([][]salesforce.Result, []salesforce.Page, error)
 	Delete(ctx context.Context, ids []string) ([]salesforce.Result, error)
+	// Replace deletes records and creates others under their keys: all of them or none.
+	Replace(ctx context.Context, ids []string, b salesforce.Batch) (deleted, created []salesforce.Result, err error)
 	Describe(ctx context.Context, object string) (salesforce.Object, error)
 }
 
@@ -46,7 +50,7 @@ type Config struct {
 	BatchSize        int           // records to a collection; default 200
 	TouchpointObject string
 	ExternalID       string // the field of TouchpointObject that holds the key
-	Persons          string // PersonsCreate, PersonsReuse or PersonsOff
+	Persons          string // PersonsCreate or PersonsReuse
 	ReasonField      string // of Task, that takes a call's reason code; empty: none does
 	Fingerprint      string // of everything that mapping depends on; a change maps every call again
 
@@ -64,7 +68,6 @@ type Config struct {
 const (
 	PersonsCreate = "create"
 	PersonsReuse  = "reuse"
-	PersonsOff    = "off"
 )
 
 // DefaultTaskFilter finds what any vendor's calls look like.
@@ -86,6 +89,7 @@ type Engine struct {
 	progress progress
 	atStep   bool // AtStep runs; of the cycle's goroutine
 
+	hidden    map[string]time.Time       // objects that the user may not read, since when; guarded by mu
 	pauses    map[string]closure         // by object; replaced under mu, never changed
 	related   map[string]map[string]bool // by object: persons and visitors of refused records
 	held      map[string][]string        // by object: touchpoints that wait for the end of its pause
@@ -149,7 +153,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, rows: collectionsPerCall * cfg.BatchSize, writers: mostWriters,
 		related: map[string]map[string]bool{}, held: map[string][]string{}, suspects: map[string]bool{},
 		announced: map[string]time.Time{}, slow: map[string]time.Time{},
-		sooner: make(chan chan Report), turn: make(chan struct{}, 1)}
+		hidden: map[string]time.Time{}, sooner: make(chan chan Report), turn: make(chan struct{}, 1)}
 	e.cfg.Org = watchedOrg{cfg.Org, &e.progress, cfg.Now}
 	return e, nil
 }

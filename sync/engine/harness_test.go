@@ -23,6 +23,8 @@ const (
 	touchpoint = orgsim.Touchpoint
 	person     = orgsim.Person
 	uniqueID   = "bizible2__UniqueId__c"
+
+	personField = "bizible2__Bizible_Person__c"
 )
 
 // A clock is the time of a test: the org's, the client's and the engine's.
@@ -54,14 +56,15 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // A rig is a simulated org behind HTTP, and an engine with a real client and a real store.
 type rig struct {
-	t      testing.TB
-	clock  *clock
-	org    *orgsim.Org
-	url    string
-	path   string
-	log    *bytes.Buffer
-	calls  int // made so far
-	change []func(*engine.Config, *salesforce.Config)
+	t       testing.TB
+	clock   *clock
+	org     *orgsim.Org
+	url     string
+	path    string
+	log     *bytes.Buffer
+	calls   int               // made so far
+	callers map[string]string // Leads of visitors
+	change  []func(*engine.Config, *salesforce.Config)
 
 	last   engine.Config // of engine
 	store  *store.Store
@@ -73,7 +76,7 @@ type rig struct {
 func newRig(t testing.TB, oc orgsim.Config, change ...func(*engine.Config, *salesforce.Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: &clock{at: noon}, path: filepath.Join(t.TempDir(), "s.db"),
-		log: &bytes.Buffer{}, change: change}
+		log: &bytes.Buffer{}, callers: map[string]string{}, change: change}
 	oc.Now = r.clock.now
 	r.org = orgsim.New(oc)
 	srv := httptest.NewServer(r.org)
@@ -169,7 +172,25 @@ func (r *rig) lead(name string) string {
 	return r.insert("Lead", map[string]any{"LastName": name, "Company": "Example"})
 }
 
-// call creates a Task of a visitor's call, an hour ago.
+// noOne is the WhoId of a call that names nobody.
+const noOne = "-"
+
+// somebody is the Lead of a visitor's calls for which a test names no other.
+func (r *rig) somebody(visitor string) string {
+	r.t.Helper()
+	if r.callers[visitor] == "" {
+		r.callers[visitor] = r.lead("Somebody")
+	}
+	return r.callers[visitor]
+}
+
+// theirs creates a record of somebody else's, of a person that is theirs as well.
+func (r *rig) theirs(key string) string {
+	r.t.Helper()
+	return r.insert(touchpoint, map[string]any{uniqueID: key, personField: r.insert(person, map[string]any{uniqueID: "of " + key})})
+}
+
+// call creates a Task of a visitor's call, an hour ago. Without who it is somebody's.
 func (r *rig) call(visitor, who string, more ...map[string]any) string {
 	r.t.Helper()
 	r.calls++
@@ -178,7 +199,11 @@ func (r *rig) call(visitor, who string, more ...map[string]any) string {
 	if visitor != "" {
 		fields["bizible2__BizibleId__c"] = visitor
 	}
-	if who != "" {
+	switch who {
+	case noOne:
+	case "":
+		fields["WhoId"] = r.somebody(visitor)
+	default:
 		fields["WhoId"] = who
 	}
 	for _, m := range more {

@@ -15,8 +15,8 @@ func TestReconcileFindsAndMends(t *testing.T) {
 	r := newRig(t, orgsim.Config{PageSize: 4}, func(e *engine.Config, _ *salesforce.Config) { e.Settings.RetractDelete = true })
 	lead := r.lead("L")
 	tasks := r.seen(12, func(int) string { return lead })
-	r.insert(touchpoint, map[string]any{uniqueID: "mm-1"})
-	r.insert(touchpoint, map[string]any{uniqueID: "callpoint_stray"})
+	r.theirs("mm-1")
+	r.theirs("callpoint_stray")
 	r.cycle()
 	if d, err := r.engine.Reconcile(t.Context(), false); err != nil || d.Differs() || d.Stray != 1 || d.Records != 13 || d.Tasks != 12 {
 		t.Fatalf("before anything happened: %+v %v", d, err)
@@ -25,13 +25,15 @@ func TestReconcileFindsAndMends(t *testing.T) {
 	for _, err := range []error{
 		r.org.Delete(touchpoint, id(1)),
 		r.org.Update(touchpoint, id(2), map[string]any{"bizible2__Medium__c": "by hand"}),
-		r.org.Update(touchpoint, id(3), map[string]any{"bizible2__Bizible_Person__c": nil}),
+		r.org.Delete(touchpoint, id(3)), // and made anew by hand, under another person
 		r.org.Purge("Task", tasks[4]),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	right := r.record(tasks[5])[personField]
+	r.theirs(store.CallKey(tasks[3]))
 	d, err := r.engine.Reconcile(t.Context(), false)
 	if err != nil || d.Gone != 1 || d.Edited != 2 || d.TasksPurged != 1 || d.Fixed {
 		t.Fatalf("%+v %v", d, err)
@@ -47,7 +49,7 @@ func TestReconcileFindsAndMends(t *testing.T) {
 	if d, err = r.engine.Reconcile(t.Context(), true); err != nil || !d.Fixed {
 		t.Fatalf("%+v %v", d, err)
 	}
-	if r.record(tasks[1]) == nil || r.record(tasks[2])["bizible2__Medium__c"] != "Call" || r.record(tasks[3])["bizible2__Bizible_Person__c"] == nil || r.record(tasks[4]) != nil {
+	if r.record(tasks[1]) == nil || r.record(tasks[2])["bizible2__Medium__c"] != "Call" || r.record(tasks[3])[personField] != right || r.record(tasks[4]) != nil {
 		t.Error("not mended")
 	}
 	if d, err = r.engine.Reconcile(t.Context(), false); err != nil || d.Differs() {
@@ -61,13 +63,9 @@ func TestRetractTakesBackOnlyItsOwn(t *testing.T) {
 	r := newRig(t, orgsim.Config{})
 	leads := []string{r.lead("A"), r.lead("B")}
 	tasks := r.seen(6, func(i int) string { return leads[i%2] })
-	theirs := r.insert(touchpoint, map[string]any{uniqueID: "mm-1"})
 	r.cycle()
 	// Marketo Measure linked a record of its own to a person that callpoint made.
-	shared := r.record(tasks[0])["bizible2__Bizible_Person__c"]
-	if err := r.org.Update(touchpoint, theirs, map[string]any{"bizible2__Bizible_Person__c": shared}); err != nil {
-		t.Fatal(err)
-	}
+	theirs := r.insert(touchpoint, map[string]any{uniqueID: "mm-1", personField: r.record(tasks[0])[personField]})
 	plan, err := r.engine.Retract(t.Context(), time.Time{}, false)
 	if err != nil || plan != (engine.Retracted{Touchpoints: 6, Persons: 1}) || len(r.org.Records(touchpoint)) != 7 {
 		t.Fatalf("%+v %v", plan, err)
@@ -164,30 +162,35 @@ func TestRetryParkedByID(t *testing.T) {
 	}
 }
 
-// A person that somebody makes after the touchpoint was written is linked by the next
-// comparison, where callpoint makes none itself.
-func TestLatePersonIsLinked(t *testing.T) {
+// Where callpoint makes no persons, a call waits for one: no record is written, and one
+// appears with the person, in the first day in the next cycle and after that once a day.
+func TestCallWaitsForAPersonOfTheOrg(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, orgsim.Config{}, func(ec *engine.Config, _ *salesforce.Config) { ec.Persons = engine.PersonsReuse })
 	r.visit("v", r.clock.now().Add(-3*time.Hour))
-	lead := r.lead("Ada")
-	task, other := r.call("v1", lead), r.call("v2", r.lead("Ben"))
+	early, late := r.lead("Ada"), r.lead("Ben")
+	first, second := r.call("v1", early), r.call("v2", late)
 	r.cycle()
-	id := r.insert(person, map[string]any{"bizible2__Lead__c": lead})
-	seen, err := r.engine.Reconcile(t.Context(), false)
-	if err != nil || seen.Edited != 1 || r.record(task)["bizible2__Bizible_Person__c"] != nil {
-		t.Errorf("looked: %+v, %v", seen, err)
+	for _, task := range []string{first, second} {
+		if tp := r.touchpoint(task); tp.State != store.NoPerson || r.record(task) != nil {
+			t.Errorf("without a person: %s", tp.State)
+		}
 	}
-	if mended, err := r.engine.Reconcile(t.Context(), true); err != nil || mended.Edited != 1 {
-		t.Errorf("mended: %+v, %v", mended, err)
+	made := r.insert(person, map[string]any{"bizible2__Lead__c": early})
+	r.clock.advance(time.Minute)
+	if s := r.cycle(); s.TouchpointsWritten != 1 || r.record(first)[personField] != made {
+		t.Errorf("with a person: %+v", s)
 	}
-	if got := r.record(task)["bizible2__Bizible_Person__c"]; got != id {
-		t.Errorf("the touchpoint links %v, want %s", got, id)
+	r.clock.advance(25 * time.Hour)
+	r.cycle()
+	made = r.insert(person, map[string]any{"bizible2__Lead__c": late})
+	r.clock.advance(time.Hour)
+	if s := r.cycle(); s.TouchpointsWritten != 0 {
+		t.Errorf("after a day it is looked for once a day: %+v", s)
 	}
-	if got := r.record(other)["bizible2__Bizible_Person__c"]; got != nil {
-		t.Errorf("a touchpoint without a person links %v", got)
+	r.clock.advance(23 * time.Hour)
+	if s := r.cycle(); s.TouchpointsWritten != 1 || r.record(second)[personField] != made {
+		t.Errorf("a day later: %+v", s)
 	}
-	if again, err := r.engine.Reconcile(t.Context(), true); err != nil || again.Differs() {
-		t.Errorf("again: %+v, %v", again, err)
-	}
+	r.agree()
 }

@@ -21,6 +21,8 @@ type parcel struct {
 	object      string
 	touchpoints []store.Touchpoint // in the order of the batch; nil for persons
 	whos        []string           // likewise, for persons
+	modes       []mode             // of touchpoints
+	masters     []string           // record ids of the persons that travel along; empty where they go by key
 }
 
 // name is the key of a row's touchpoint, or the Lead or Contact of its person.
@@ -45,17 +47,40 @@ func (w *writer) pack(c cargo) (parcels []parcel, batches []salesforce.Batch) {
 		b := salesforce.Batch{Object: p.object, ExternalID: w.e.cfg.ExternalID}
 		for _, t := range rows {
 			record := map[string]any{w.e.cfg.ExternalID: t.Key}
-			if t.PersonField != "" {
+			mode, master := w.modeOf(&t.Touchpoint), ""
+			if mode == create {
 				w.link(record, t.Touchpoint)
+				master = w.persons[t.Who].RecordID
 			}
 			b.Records = append(b.Records, salesforce.Row{Fields: record, Content: t.Content})
 			light := t.Touchpoint
 			light.Content = nil // two calls on their way must not need twice the memory
-			p.touchpoints = append(p.touchpoints, light)
+			p.touchpoints, p.modes, p.masters = append(p.touchpoints, light), append(p.modes, mode), append(p.masters, master)
 		}
 		parcels, batches = append(parcels, p), append(batches, b)
 	}
 	return parcels, batches
+}
+
+// verify asks, in the same call, from which person records hang that the store does not know
+// to exist. Where there is no room they are asked for within the hour.
+func (w *writer) verify(parcels []parcel) (soqls []string, places placeFinder) {
+	var all []store.Touchpoint
+	for _, p := range parcels {
+		for i, m := range p.modes {
+			if t := p.touchpoints[i]; m == update && t.Master == "" {
+				all = append(all, t)
+			}
+		}
+	}
+	places = placeFinder{}
+	for some := range slices.Chunk(all, idsPerQuery) {
+		soqls = append(soqls, w.e.placeQuery(some))
+	}
+	if len(parcels)+len(soqls) > collectionsPerCall {
+		soqls = nil
+	}
+	return soqls, places
 }
 
 // capacity is what the org's triggers took at once, kept over restarts.

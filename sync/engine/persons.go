@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,9 +14,13 @@ import (
 // idsPerQuery keeps a look-up by Lead and Contact well below the limits of SOQL.
 const idsPerQuery = 500
 
-// meet learns the Bizible Person of every Lead and Contact of the touchpoints, from the
-// store or else from the org, and then lets them into the window.
-func (w *writer) meet(ctx context.Context, due []*waiting) error {
+// marketoPerson begins the keys of the persons that Marketo Measure makes.
+const marketoPerson = "Person_"
+
+// resolvePersons looks up the Bizible Person of each touchpoint's Lead or Contact, in the
+// store first, then in the org, and adds the touchpoints to the send window. The same call
+// asks whether Leads that are new to the store are converted.
+func (w *writer) resolvePersons(ctx context.Context, due []*waiting) error {
 	var whos []string
 	for _, t := range due {
 		if _, known := w.persons[t.Who]; t.PersonField != "" && t.Who != "" && !known {
@@ -28,6 +33,10 @@ func (w *writer) meet(ctx context.Context, due []*waiting) error {
 	if err != nil {
 		return err
 	}
+	leads, err := w.e.cfg.Store.IsUnasked(whos)
+	if err != nil {
+		return err
+	}
 	var unknown []string
 	for _, who := range whos {
 		if p := stored[who]; p.RecordID != "" {
@@ -36,17 +45,17 @@ func (w *writer) meet(ctx context.Context, due []*waiting) error {
 			unknown = append(unknown, who) // or refused before: somebody else may have made it since
 		}
 	}
-	if len(unknown) == 0 {
+	if len(unknown)+len(leads) == 0 {
 		w.join(due)
 		return nil
 	}
 	w.asked = due
 	w.start(func() func() {
-		found, follow, err := w.e.findPersons(ctx, unknown)
+		found, err := w.e.lookUpPersons(ctx, unknown, leads)
 		return func() {
 			w.asked = nil
 			if err == nil {
-				err = w.met(ctx, unknown, found, follow)
+				due, err = w.personsFound(ctx, due, unknown, found)
 			}
 			if err != nil {
 				w.fail(fmt.Errorf("look up persons: %w", err))
@@ -58,69 +67,173 @@ func (w *writer) meet(ctx context.Context, due []*waiting) error {
 	return nil
 }
 
-// met takes in persons that were looked up, and sets the Contact of those whose Lead was
-// converted.
-func (w *writer) met(ctx context.Context, whos []string, found map[string]string, follow []map[string]any) error {
-	for len(follow) > 0 && len(w.aloft) > 0 {
+// personsFound takes in persons that were looked up and sets the Contact of those whose Lead
+// was converted. It returns the touchpoints that can be sent: those of converted Leads count
+// for another person and are resolved again; where callpoint creates no persons, those
+// without one wait for it.
+func (w *writer) personsFound(ctx context.Context, due []*waiting, whos []string, found personLookUp) ([]*waiting, error) {
+	for len(found.follow) > 0 && len(w.aloft) > 0 {
 		w.next() // what is on its way may hold one of these persons
 	}
-	busy, err := w.e.followConversions(ctx, follow)
+	busy, err := w.e.followConversions(ctx, found.follow)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var keep []store.Person
 	for _, who := range whos {
 		if busy[who] != nil {
 			w.refused[who] = busy[who]
-			delete(found, who)
+			delete(found.persons, who)
 		}
-		p := store.Person{Who: who, RecordID: found[who]}
+		p := store.Person{Who: who, RecordID: found.persons[who]}
 		w.persons[who], w.fresh[who] = p, true
 		if p.RecordID != "" {
 			keep = append(keep, p)
 		}
 	}
-	return w.e.cfg.Store.PutPersons(ctx, keep)
+	if err := w.e.cfg.Store.PutPersons(ctx, keep); err != nil {
+		return nil, err
+	}
+	if _, err := w.e.cfg.Store.PutConversions(ctx, found.asked, found.contacts); err != nil {
+		return nil, err
+	}
+	var orphans []string
+	due = slices.DeleteFunc(due, func(t *waiting) bool {
+		switch {
+		case found.contacts[t.Who] != "":
+			w.renamed = append(w.renamed, t.Key)
+		case w.e.cfg.Persons == PersonsReuse && t.PersonField != "" && w.persons[t.Who].RecordID == "" && w.refused[t.Who] == nil:
+			orphans = append(orphans, t.Key)
+			delete(w.taken, t.Key)
+		default:
+			return false
+		}
+		return true
+	})
+	return due, w.e.cfg.Store.Orphan(ctx, w.e.local(), orphans)
 }
 
-// findPersons finds the persons that the org holds for these Leads and Contacts. Of
-// several the oldest created, then the lowest id, is the one. A Contact without a person
-// gets that of a Lead which was converted to it; follow is what must be set for that.
-func (e *Engine) findPersons(ctx context.Context, whos []string) (found map[string]string, follow []map[string]any, err error) {
-	found = map[string]string{}
-	converted := map[string]string{} // by Contact: the person of a Lead that became it
-	var soqls []string
-	for part := range slices.Chunk(whos, idsPerQuery) {
-		soqls = append(soqls, personQuery(part))
+// A personLookUp is what the org said about Leads and Contacts.
+type personLookUp struct {
+	persons  map[string]string // by Lead or Contact: the record id of its person
+	follow   []map[string]any  // updates that set the Contact of a converted Lead's person
+	asked    []string          // Leads that were asked about
+	contacts map[string]string // those of them that are converted, with their Contact
+}
+
+// lookUpPersons finds the persons that the org holds for Leads and Contacts, and which of
+// some Leads are converted.
+func (e *Engine) lookUpPersons(ctx context.Context, whos, leads []string) (personLookUp, error) {
+	f := newPersonFinder(e)
+	questions := append(f.questions(whos), e.leadQuestions(leads, f.found.contacts)...)
+	if err := e.askMany(ctx, questions); err != nil {
+		return personLookUp{}, err
 	}
-	err = e.queryMany(ctx, soqls, false, func(r salesforce.Record) error {
-		id, _ := r["Id"].(string)
-		first := func(m map[string]string, who any) {
-			if w, _ := who.(string); w != "" && m[w] == "" {
-				m[w] = id
+	if !e.blind(leadObject) {
+		f.found.asked = leads
+	}
+	return f.result(whos), nil
+}
+
+// A personFinder chooses among the persons that the org has for somebody: Marketo Measure's
+// own, then the oldest created, then the lowest id.
+type personFinder struct {
+	e         *Engine
+	found     personLookUp
+	marketo   map[string]bool   // by Lead or Contact: the person found so far is Marketo Measure's
+	converted map[string]string // by Contact: the person of a Lead that became it
+}
+
+func newPersonFinder(e *Engine) *personFinder {
+	return &personFinder{e: e, found: personLookUp{persons: map[string]string{}, contacts: map[string]string{}},
+		marketo: map[string]bool{}, converted: map[string]string{}}
+}
+
+// questions asks for the persons of Leads and Contacts, and for those of Leads that were
+// converted to one of the Contacts.
+func (f *personFinder) questions(whos []string) (all []question) {
+	for some := range slices.Chunk(whos, idsPerQuery) {
+		var leads, contacts []string
+		for _, who := range some {
+			if isContact(who) {
+				contacts = append(contacts, salesforce.Quote(who))
+			} else {
+				leads = append(leads, salesforce.Quote(who))
 			}
 		}
-		first(found, r[personLead])
-		first(found, r[personContact])
-		if lead, _ := r[relation(personLead)].(map[string]any); lead != nil && r[personContact] == nil {
-			first(converted, lead["ConvertedContactId"])
+		if soql := f.e.personQuery(leads, contacts); soql != "" {
+			all = append(all, question{soql: soql, row: f.direct})
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, who := range whos {
-		if id := converted[who]; found[who] == "" && id != "" && isContact(who) {
-			found[who] = id
-			follow = append(follow, map[string]any{"Id": id, personContact: who})
+		if len(contacts) > 0 && f.e.personHas(personLead) {
+			all = append(all, question{about: leadObject, row: f.throughLead, soql: fmt.Sprintf(
+				"SELECT Id, %[1]s.ConvertedContactId FROM %[2]s WHERE %[3]s = null AND %[1]s.ConvertedContactId IN (%[4]s) ORDER BY CreatedDate, Id",
+				relation(personLead), personObject, personContact, strings.Join(contacts, ","))})
 		}
 	}
-	return found, follow, nil
+	return all
 }
 
-// followConversions sets the Contact of persons whose Lead was converted. What may pass
-// is given back, by Contact: once the person is remembered nobody would try it again.
+// personQuery asks for persons in the order in which they are preferred.
+func (e *Engine) personQuery(leads, contacts []string) string {
+	fields, or := []string{"Id", personKey}, []string(nil)
+	for field, ids := range map[string][]string{personLead: leads, personContact: contacts} {
+		if !e.personHas(field) {
+			continue
+		}
+		fields = append(fields, field)
+		if len(ids) > 0 {
+			or = append(or, field+" IN ("+strings.Join(ids, ",")+")")
+		}
+	}
+	if len(or) == 0 {
+		return ""
+	}
+	slices.Sort(fields[2:])
+	slices.Sort(or)
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY CreatedDate, Id", strings.Join(fields, ", "), personObject, strings.Join(or, " OR "))
+}
+
+// personHas reports whether the user may read a field of the person.
+func (e *Engine) personHas(field string) bool {
+	_, ok := e.schema.Objects[personObject].Field(field)
+	return ok
+}
+
+func (f *personFinder) direct(r salesforce.Record) error {
+	id, _ := r["Id"].(string)
+	key, _ := r[personKey].(string)
+	marketo := strings.HasPrefix(key, marketoPerson)
+	for _, field := range []string{personLead, personContact} {
+		who, _ := r[field].(string)
+		if who != "" && (f.found.persons[who] == "" || marketo && !f.marketo[who]) {
+			f.found.persons[who], f.marketo[who] = id, marketo
+		}
+	}
+	return nil
+}
+
+func (f *personFinder) throughLead(r salesforce.Record) error {
+	lead, _ := r[relation(personLead)].(map[string]any)
+	contact, _ := lead["ConvertedContactId"].(string)
+	if id, _ := r["Id"].(string); contact != "" && f.converted[contact] == "" {
+		f.converted[contact] = id
+	}
+	return nil
+}
+
+// result gives a Contact without a person that of a Lead which was converted to it.
+func (f *personFinder) result(whos []string) personLookUp {
+	for _, who := range whos {
+		if id := f.converted[who]; f.found.persons[who] == "" && id != "" && isContact(who) {
+			f.found.persons[who] = id
+			f.found.follow = append(f.found.follow, map[string]any{"Id": id, personContact: who})
+		}
+	}
+	return f.found
+}
+
+// followConversions sets the Contact of persons whose Lead was converted. Refusals that may
+// pass are returned, by Contact: once the person is remembered nobody would try it again.
 func (e *Engine) followConversions(ctx context.Context, records []map[string]any) (busy map[string]*salesforce.Error, err error) {
 	busy = map[string]*salesforce.Error{}
 	for some := range slices.Chunk(records, rowsPerCall) {
@@ -141,8 +254,8 @@ func (e *Engine) followConversions(ctx context.Context, records []map[string]any
 	return busy, nil
 }
 
-// latePersons adds the persons that somebody made after the touchpoint was written. They are
-// not remembered here: the next write looks them up, and follows conversions.
+// latePersons adds to known the persons that somebody made meanwhile for Leads and Contacts
+// without one.
 func (e *Engine) latePersons(ctx context.Context, whos []string, known map[string]store.Person) error {
 	var unknown []string
 	for _, who := range whos {
@@ -151,61 +264,12 @@ func (e *Engine) latePersons(ctx context.Context, whos []string, known map[strin
 		}
 	}
 	slices.Sort(unknown)
-	found, _, err := e.findPersons(ctx, slices.Compact(unknown))
+	found, err := e.lookUpPersons(ctx, slices.Compact(unknown), nil)
 	if err != nil {
 		return fmt.Errorf("look up persons: %w", err)
 	}
-	for who, id := range found {
+	for who, id := range found.persons {
 		known[who] = store.Person{Who: who, RecordID: id}
-	}
-	return nil
-}
-
-// personQuery asks for the persons of Leads and Contacts, and for those of Leads that
-// were converted to one of the Contacts.
-func personQuery(whos []string) string {
-	var leads, contacts []string
-	for _, who := range whos {
-		if isContact(who) {
-			contacts = append(contacts, salesforce.Quote(who))
-		} else {
-			leads = append(leads, salesforce.Quote(who))
-		}
-	}
-	convertedTo := relation(personLead) + ".ConvertedContactId"
-	fields, or := "Id, "+personLead+", "+personContact, []string(nil)
-	if len(leads) > 0 {
-		or = append(or, personLead+" IN ("+strings.Join(leads, ",")+")")
-	}
-	if len(contacts) > 0 {
-		fields += ", " + convertedTo
-		or = append(or, personContact+" IN ("+strings.Join(contacts, ",")+")", convertedTo+" IN ("+strings.Join(contacts, ",")+")")
-	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY CreatedDate, Id", fields, personObject, strings.Join(or, " OR "))
-}
-
-// queryMany runs queries, five to a call, and hands over every row of all their pages.
-func (e *Engine) queryMany(ctx context.Context, soqls []string, all bool, fn func(salesforce.Record) error) error {
-	for some := range slices.Chunk(soqls, collectionsPerCall) {
-		pages, err := e.cfg.Org.QueryMany(ctx, some, salesforce.QueryOptions{All: all})
-		if err != nil {
-			return err
-		}
-		for _, page := range pages {
-			for asked := (trail{}); ; {
-				for _, r := range page.Records {
-					if err := fn(r); err != nil {
-						return err
-					}
-				}
-				if page.Next == "" {
-					break
-				}
-				if page, err = asked.page(ctx, e.cfg.Org, page.Next); err != nil {
-					return err
-				}
-			}
-		}
 	}
 	return nil
 }
@@ -221,17 +285,13 @@ func personRecord(who string) map[string]any {
 	return map[string]any{personKey: store.CallKey(who), field: who}
 }
 
-// link puts the person into a touchpoint's record: by id where it stands, by its key
-// where it is created in the same call, as null where there is none.
+// link puts the person into the record of a touchpoint that is created: by id where the
+// person exists, by its key where it is created in the same call.
 func (w *writer) link(record map[string]any, t store.Touchpoint) {
-	p := w.persons[t.Who]
-	switch {
-	case p.RecordID != "":
+	if p := w.persons[t.Who]; p.RecordID != "" {
 		record[t.PersonField] = p.RecordID
-	case t.Who != "" && w.e.cfg.Persons == PersonsCreate:
+	} else {
 		record[w.e.relationOf(t.PersonField)] = map[string]any{personKey: store.CallKey(t.Who)}
-	default:
-		record[t.PersonField] = nil
 	}
 }
 
@@ -247,3 +307,18 @@ func (e *Engine) relationOf(field string) string {
 
 // relation is the relationship name of a custom lookup, as a rule.
 func relation(field string) string { return strings.TrimSuffix(field, "__c") + "__r" }
+
+// losePersons forgets persons that the org has no more, and makes the touchpoints due that
+// were deleted with them.
+func (w *writer) losePersons(ctx context.Context, ids map[string]bool) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	lost, err := w.e.cfg.Store.LosePersons(ctx, w.e.local(), ids)
+	if err == nil {
+		w.e.cfg.Log.Info("Bizible Persons were deleted or merged: they are looked up again, and their touchpoints written again",
+			"persons", len(ids), "touchpoints", lost)
+		maps.DeleteFunc(w.persons, func(_ string, p store.Person) bool { return ids[p.RecordID] })
+	}
+	return err
+}

@@ -122,6 +122,9 @@ func (e *Engine) readSpan(ctx context.Context, r *reader, w *writer) (more bool,
 		if err := e.applyPage(ctx, r, page, until, w.summary); err != nil {
 			return false, err
 		}
+		if err := e.findNames(ctx, w); away(err) {
+			return false, err // any other failure shows again when all is read
+		}
 		r.pace.tell(len(page.Records), page, until.IsZero())
 		if next == nil {
 			r.from = until

@@ -154,14 +154,14 @@ func (e *Engine) previewPersons(ctx context.Context, due []store.Touchpoint) (ma
 		return nil, 0, err
 	}
 	unknown := slices.DeleteFunc(whos, func(who string) bool { return persons[who].RecordID != "" })
-	found, _, err := e.findPersons(ctx, unknown)
+	found, err := e.lookUpPersons(ctx, unknown, nil)
 	if err != nil {
 		return nil, 0, err
 	}
 	missing := 0
 	for _, who := range unknown {
-		persons[who] = store.Person{Who: who, RecordID: found[who]}
-		if found[who] == "" && e.cfg.Persons == PersonsCreate {
+		persons[who] = store.Person{Who: who, RecordID: found.persons[who]}
+		if found.persons[who] == "" && e.cfg.Persons == PersonsCreate {
 			missing++
 		}
 	}

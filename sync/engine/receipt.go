@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -36,7 +37,7 @@ type receipt struct {
 
 	outcomes []store.Outcome
 	persons  []store.Person
-	forget   []string           // Leads and Contacts whose person turned out wrong
+	dead     map[string]bool    // record ids of persons that are no more
 	later    []store.Touchpoint // what failed for no fault of its own
 	slow     []store.Touchpoint // what the org may be working on still
 	cut      map[string]bool    // whose person goes into a smaller collection
@@ -54,7 +55,7 @@ type refusal struct {
 func (r *receipt) take(ctx context.Context, results [][]salesforce.Result) error {
 	refusals, whole := map[string][]refusal{}, map[string][]refusal{}
 	accepted := map[string]bool{}
-	r.cut = map[string]bool{}
+	r.cut, r.dead = map[string]bool{}, map[string]bool{}
 	tooMany, crowded, sent := false, false, 0
 	for _, all := range results {
 		sent += len(all)
@@ -68,6 +69,7 @@ func (r *receipt) take(ctx context.Context, results [][]salesforce.Result) error
 			case result.Err == nil:
 				accepted[p.object] = true
 				r.written(p, row, result)
+			case r.turn(p, row, result.Err):
 			case result.Err.TimedOut && class == salesforce.Split:
 				all = false
 				if err := r.timedOut(ctx, p, row, sent, result.Err); err != nil {
@@ -140,8 +142,22 @@ func (r *receipt) written(p *parcel, row int, result salesforce.Result) {
 		return
 	}
 	t := p.touchpoints[row]
-	r.outcomes = append(r.outcomes, store.Outcome{Key: t.Key, Hash: t.Hash, RecordID: result.ID, State: store.Written})
-	r.w.summary.TouchpointsWritten++
+	o := store.Outcome{Key: t.Key, Hash: t.Hash, RecordID: result.ID, State: store.Written}
+	person := r.w.persons[t.Who].RecordID
+	switch p.modes[row] {
+	case create:
+		o.Master = cmp.Or(p.masters[row], person)
+	case update:
+		if place := r.f.places[t.Key]; place.RecordID == result.ID {
+			o.Master = place.Master
+			o.Again = person != "" && place.Master != person
+		}
+	}
+	delete(r.w.as, t.Key)
+	r.outcomes = append(r.outcomes, o)
+	if !o.Again {
+		r.w.summary.TouchpointsWritten++
+	}
 }
 
 // halves reports whether a request or collection that failed whole is sent again in halves,
@@ -222,7 +238,7 @@ func (r *receipt) refuse(ctx context.Context, object string, rows []refusal, acc
 	for _, row := range rows {
 		if row.p.whos != nil {
 			r.refusePerson(row.p.whos[row.row], row.err)
-		} else if err := r.refuseTouchpoint(ctx, row.p.touchpoints[row.row], row.err); err != nil {
+		} else if err := r.refuseTouchpoint(ctx, row.p.touchpoints[row.row], row.p.masters[row.row], row.err); err != nil {
 			return err
 		}
 	}
@@ -236,11 +252,15 @@ func alike(rows []refusal) bool {
 
 // refusePerson remembers why a person was not taken: its touchpoints are told.
 func (r *receipt) refusePerson(who string, err *salesforce.Error) {
+	if classOf(err) == salesforce.Retry && err.Status == 0 && !r.failed && !r.w.again[who] {
+		r.w.again[who], r.cut[who] = true, true // a lock is gone more often than not by now
+		return
+	}
 	r.w.refused[who] = err
 	r.persons = append(r.persons, store.Person{Who: who, Code: err.Code, Message: err.Message})
 }
 
-func (r *receipt) refuseTouchpoint(ctx context.Context, t store.Touchpoint, err *salesforce.Error) error {
+func (r *receipt) refuseTouchpoint(ctx context.Context, t store.Touchpoint, master string, err *salesforce.Error) error {
 	class := classOf(err)
 	own := err.Status == 0 && !r.failed
 	switch {
@@ -259,9 +279,8 @@ func (r *receipt) refuseTouchpoint(ctx context.Context, t store.Touchpoint, err 
 		if cause := r.w.refused[t.Who]; cause != nil {
 			err, class = personError(cause), classOf(cause)
 		}
-	case r.wrongPerson(t, err):
-		r.forget = append(r.forget, t.Who)
-		delete(r.w.persons, t.Who)
+	case r.w.wrongPerson(t, master, err):
+		r.dead[master] = true
 		return nil // it stays due, and its person is looked up again
 	case class == salesforce.Retry && own && !r.w.again[t.Key]:
 		// A lock is gone more often than not by the time that the call returns.
@@ -279,11 +298,10 @@ func personError(cause *salesforce.Error) *salesforce.Error {
 	return &e
 }
 
-// wrongPerson reports a link to a person that was deleted or merged since it was
+// wrongPerson reports a link to a person (master) that was deleted or merged since it was
 // remembered. One that was looked up just now is not looked up again.
-func (r *receipt) wrongPerson(t store.Touchpoint, err *salesforce.Error) bool {
-	known := r.w.persons[t.Who].RecordID != "" || slices.Contains(r.forget, t.Who)
-	if t.PersonField == "" || !known || r.w.fresh[t.Who] {
+func (w *writer) wrongPerson(t store.Touchpoint, master string, err *salesforce.Error) bool {
+	if master == "" || w.fresh[t.Who] {
 		return false
 	}
 	if err.Code != "INVALID_CROSS_REFERENCE_KEY" && err.Code != "ENTITY_IS_DELETED" {
@@ -321,7 +339,7 @@ func (e *Engine) backoff(attempts int) time.Duration {
 // store records what became of the rows.
 func (r *receipt) store(ctx context.Context) error {
 	s := r.e.cfg.Store
-	if err := s.ForgetPersons(ctx, r.forget); err != nil {
+	if err := r.w.losePersons(ctx, r.dead); err != nil {
 		return err
 	}
 	if err := s.PutPersons(ctx, r.persons); err != nil {

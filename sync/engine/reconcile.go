@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"callpoint/store"
@@ -23,10 +24,11 @@ const (
 
 // Kinds of differences between store and org.
 const (
-	RecordGone   = "gone"        // a record that was written is not there
-	RecordEdited = "edited"      // its fields differ
-	RecordStray  = "stray"       // it has our key, and the store does not know it
-	TaskPurged   = "task_purged" // the org holds the Task no more, not even in its recycle bin
+	RecordGone    = "gone"        // a record that was written is not there
+	RecordEdited  = "edited"      // its fields differ
+	RecordStray   = "stray"       // it has our key, and the store does not know it
+	PersonChanged = "person"      // somebody has a Bizible Person that goes before the one in use
+	TaskPurged    = "task_purged" // the org holds the Task no more, not even in its recycle bin
 )
 
 // A Difference is one thing that stands otherwise than the store has it.
@@ -39,19 +41,25 @@ type Difference struct {
 
 // Reconciled is the outcome of a comparison.
 type Reconciled struct {
-	Records      int          `json:"records"` // of callpoint, in the org
-	Tasks        int          `json:"tasks"`   // asked for
-	Gone         int          `json:"gone"`
-	Edited       int          `json:"edited"`
-	Stray        int          `json:"stray"`
-	TasksPurged  int          `json:"tasks_purged"`
-	TasksChanged int          `json:"tasks_changed"` // a poll had missed something of them
-	Fixed        bool         `json:"fixed"`
-	Differences  []Difference `json:"differences"` // the first thousand
+	Records        int          `json:"records"` // of callpoint, in the org
+	Tasks          int          `json:"tasks"`   // asked for
+	Gone           int          `json:"gone"`
+	Edited         int          `json:"edited"`
+	Stray          int          `json:"stray"`
+	TasksPurged    int          `json:"tasks_purged"`
+	TasksChanged   int          `json:"tasks_changed"`   // a poll had missed something of them
+	PersonsChanged int          `json:"persons_changed"` // another Bizible Person goes before the one in use
+	PersonsRemoved int          `json:"persons_removed"` // of callpoint, replaced and without a record
+	Fixed          bool         `json:"fixed"`
+	Differences    []Difference `json:"differences"` // the first thousand
+
+	fixing bool // what differs is to be mended
 }
 
 // Differs reports whether anything is to be mended.
-func (r Reconciled) Differs() bool { return r.Gone+r.Edited+r.TasksPurged+r.TasksChanged > 0 }
+func (r Reconciled) Differs() bool {
+	return r.Gone+r.Edited+r.TasksPurged+r.TasksChanged+r.PersonsChanged > 0
+}
 
 // String is one line for people.
 func (r Reconciled) String() string {
@@ -61,6 +69,9 @@ func (r Reconciled) String() string {
 		done = "mended"
 	case !r.Differs():
 		done = "nothing to mend"
+	}
+	if r.PersonsChanged+r.PersonsRemoved > 0 {
+		done = fmt.Sprintf("%d persons replaced by another, %d of callpoint deleted; %s", r.PersonsChanged, r.PersonsRemoved, done)
 	}
 	return fmt.Sprintf("%d records and %d Tasks compared: %d records gone, %d edited, %d unknown to the store; %d Tasks purged, %d changed unseen; %s",
 		r.Records, r.Tasks, r.Gone, r.Edited, r.Stray, r.TasksPurged, r.TasksChanged, done)
@@ -87,7 +98,7 @@ func (e *Engine) Reconcile(ctx context.Context, fix bool) (r Reconciled, err err
 }
 
 func (e *Engine) reconcile(ctx context.Context, fix, careful bool) (r Reconciled, err error) {
-	r.Differences = []Difference{}
+	r.Differences, r.fixing = []Difference{}, fix
 	purged, err := e.purgedTasks(ctx, fix, &r)
 	if err != nil {
 		return r, fmt.Errorf("compare tasks: %w", err)
@@ -95,6 +106,9 @@ func (e *Engine) reconcile(ctx context.Context, fix, careful bool) (r Reconciled
 	if careful && r.TasksPurged > manyPurged && float64(r.TasksPurged) > purgedShare*float64(r.Tasks) {
 		e.cfg.Log.Error("many Tasks are gone: was a permission lost? Nothing is mended; callpoint reconcile --fix does", "tasks", r.TasksPurged, "of", r.Tasks)
 		return r, nil
+	}
+	if err := e.preferPersons(ctx, fix, &r); err != nil {
+		return r, fmt.Errorf("compare persons: %w", err)
 	}
 	gone, edited, err := e.wrongRecords(ctx, &r)
 	if err != nil {
@@ -114,10 +128,12 @@ func (e *Engine) reconcile(ctx context.Context, fix, careful bool) (r Reconciled
 	}
 	w := e.newWriter(&Summary{})
 	if err = e.resolve(ctx, w); err == nil && !e.cfg.DryRun {
-		w.drain(ctx)
+		err = e.drain(ctx, w)
 	}
 	w.land()
-	err = errors.Join(err, w.err)
+	if err = errors.Join(err, w.err); err == nil && !e.cfg.DryRun {
+		err = e.removePersons(ctx, &r)
+	}
 	r.Fixed = err == nil
 	return r, err
 }
@@ -200,6 +216,7 @@ func (e *Engine) comparePage(ctx context.Context, records []salesforce.Record, s
 	if err != nil {
 		return nil, err
 	}
+	var places []store.Place
 	r.Records += len(records)
 	for i, record := range records {
 		t, ok := known[keys[i]]
@@ -211,13 +228,30 @@ func (e *Engine) comparePage(ctx context.Context, records []salesforce.Record, s
 		if !comparable(t) {
 			continue
 		}
+		places = append(places, e.placeOf(t, record, persons))
 		if fields := changes(t, record, persons); len(fields) > 0 {
 			r.Edited++
 			r.note(Difference{Kind: RecordEdited, Key: t.Key, TaskID: t.TaskID, Fields: fields})
 			edited = append(edited, t.Key)
 		}
 	}
-	return edited, nil
+	if !r.fixing {
+		return edited, nil
+	}
+	return edited, e.cfg.Store.PutPlaces(ctx, e.local(), slices.DeleteFunc(places, func(p store.Place) bool { return p.RecordID == "" }))
+}
+
+// placeOf returns where a record was found.
+func (e *Engine) placeOf(t store.Touchpoint, record salesforce.Record, persons map[string]store.Person) (p store.Place) {
+	if t.PersonField == "" {
+		return p
+	}
+	p.Key = t.Key
+	p.RecordID, _ = record["Id"].(string)
+	p.Master, _ = record[t.PersonField].(string)
+	id := persons[t.Who].RecordID
+	p.Wrong = id != "" && p.Master != id
+	return p
 }
 
 // reconcileWeekly does in the daemon what reconcile --fix does by hand. A new store has a

@@ -50,7 +50,9 @@ func (e *Engine) resolve(ctx context.Context, w *writer) error {
 			break
 		}
 	}
-	return e.placePeople(ctx, w)
+	err := e.placePeople(ctx, w)
+	w.readAgain()
+	return err
 }
 
 func count(resolved []store.Resolved, s *Summary) {

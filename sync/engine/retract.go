@@ -90,9 +90,6 @@ func (e *Engine) own(ctx context.Context, object, key string, since time.Time) (
 // ownPersons finds the persons that callpoint created and that nothing but the records
 // to be deleted belongs to.
 func (e *Engine) ownPersons(ctx context.Context, since time.Time, touchpoints []ownRecord) ([]ownRecord, error) {
-	if e.cfg.Persons == PersonsOff {
-		return nil, nil
-	}
 	persons, err := e.own(ctx, personObject, personKey, since)
 	if err != nil {
 		return nil, err

@@ -75,10 +75,7 @@ func (e *Engine) learn(ctx context.Context) error {
 
 func (e *Engine) describe(ctx context.Context, want string) (*schema, error) {
 	fresh := &schema{At: e.cfg.Now().UTC(), For: want, Objects: map[string]salesforce.Object{}}
-	objects := []string{"Task", e.cfg.TouchpointObject}
-	if e.cfg.Persons != PersonsOff {
-		objects = append(objects, personObject)
-	}
+	objects := []string{"Task", e.cfg.TouchpointObject, personObject}
 	for _, name := range objects {
 		o, err := e.cfg.Org.Describe(ctx, name)
 		if err != nil {

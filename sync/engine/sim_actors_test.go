@@ -23,9 +23,10 @@ func (w *simWorld) populate(seed uint64) {
 	var vendor simQueue[func()]
 	for i := range 6 {
 		w.visitors = append(w.visitors, fmt.Sprintf("visitor-%d", i))
-		w.persons = append(w.persons, "")
 		w.lead(i%3 == 0)
+		w.lead(false)
 	}
+	w.persons = append(w.persons, "", "", "")
 	for _, visitor := range w.visitors {
 		w.join(seed, time.Duration(w.rng.IntN(120))*time.Minute, w.browser(visitor, &network, &vendor))
 	}
@@ -41,7 +42,11 @@ func (w *simWorld) populate(seed uint64) {
 		}
 		return min(vendor.next(30*time.Second), 30*time.Second)
 	})
+	for range 3 {
+		w.deals = append(w.deals, w.deal())
+	}
 	w.join(seed, time.Hour, w.editor)
+	w.join(seed, 2*time.Hour, w.keeper)
 	w.join(seed, time.Hour, w.weather)
 	w.join(seed, 3*time.Hour, func(a *simActor) time.Duration { // thirty Tasks in one second
 		for range 30 {
@@ -119,6 +124,9 @@ func (w *simWorld) phone(a *simActor, visitor string, vendor *simQueue[func()]) 
 	if who != "" {
 		fields["WhoId"] = who
 	}
+	if a.chance(4) {
+		fields["WhatId"] = simPick(a.rng, w.deals...)
+	}
 	dated := a.chance(2)
 	vendor.put(at.Add(length), func() {
 		when := at
@@ -161,8 +169,7 @@ func (w *simWorld) editor(a *simActor) time.Duration {
 		w.remove(id)
 	case 9:
 		if i := a.rng.IntN(len(w.persons)); w.persons[i] != "" && w.persons[i][:3] == "00Q" {
-			w.convert(w.persons[i])
-			w.persons[i] = ""
+			w.persons[i] = w.convert(w.persons[i], a.chance(2))
 		}
 	}
 	return pause
@@ -178,6 +185,8 @@ func (w *simWorld) weather(a *simActor) time.Duration {
 		orgsim.Fault{Op: orgsim.OpWrite, Drop: orgsim.DropAfter},
 		orgsim.Fault{Op: orgsim.OpWrite, Truncate: true},
 		orgsim.Fault{Op: orgsim.OpUpsert, Drop: orgsim.DropBefore},
+		orgsim.Fault{Op: orgsim.OpComposite, Match: simWrites, Drop: orgsim.DropBefore},
+		orgsim.Fault{Op: orgsim.OpComposite, Match: simWrites, Drop: orgsim.DropAfter},
 		orgsim.Fault{Op: orgsim.OpUpsert, Drop: orgsim.DropAfter},
 		orgsim.Fault{Op: orgsim.OpQuery, Truncate: true},
 		orgsim.Fault{Op: orgsim.OpMore, Drop: orgsim.DropBefore},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store"
 	"callpoint/sync/orgsim"
 )
 
@@ -27,7 +28,8 @@ func (w *simWorld) addEvent(e mapping.Event) {
 	w.collect([]mapping.Event{e}, nil)
 }
 
-// call creates a Task, as the telephony vendor does.
+// call creates a Task, as the telephony vendor does. Where fields name nobody it is a
+// stranger's, unless calls are anonymous.
 func (w *simWorld) call(visitor string, at time.Time, late time.Duration, fields map[string]any) string {
 	w.t.Helper()
 	all := map[string]any{"Subject": "Inbound call", "Type": "Call", "TaskSubtype": "Call", "CallType": "Inbound", "Status": "Completed"}
@@ -36,6 +38,9 @@ func (w *simWorld) call(visitor string, at time.Time, late time.Duration, fields
 	}
 	if visitor != "" {
 		all["bizible2__BizibleId__c"] = visitor
+	}
+	if _, named := fields["WhoId"]; !named && !w.anonymous {
+		all["WhoId"] = w.stranger()
 	}
 	for k, v := range fields {
 		all[k] = v
@@ -59,10 +64,30 @@ func (w *simWorld) edit(id string, late time.Duration, fields map[string]any) {
 	if v, _ := fields["bizible2__BizibleId__c"].(string); err == nil && v != "" {
 		w.hadID[id] = true
 	}
+	if _, ok := fields["WhoId"]; ok {
+		w.mayGo[store.CallKey(id)] = true // for a while it may have named nobody
+	}
 }
 
 func (w *simWorld) remove(id string) {
 	w.note(fmt.Sprintf("delete %s: %v", id, w.org.Delete("Task", id)))
+}
+
+// stranger is a Contact whose person the store knows: nothing need be looked up.
+func (w *simWorld) stranger() string {
+	w.t.Helper()
+	id, err := w.org.Insert("Contact", map[string]any{"LastName": "Stranger"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	person, err := w.org.Insert(orgsim.Person, map[string]any{"Name": "stranger", "bizible2__Contact__c": id, "bizible2__UniqueId__c": "Person_" + id})
+	if err == nil {
+		err = w.store.PutPersons(context.Background(), []store.Person{{Who: id, RecordID: person}})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
 }
 
 func (w *simWorld) lead(existing bool) string {
@@ -78,8 +103,8 @@ func (w *simWorld) lead(existing bool) string {
 	return id
 }
 
-// convert makes a Lead a Contact, and its Tasks with it.
-func (w *simWorld) convert(lead string) {
+// convert makes a Lead a Contact, and where that is so its Tasks with it.
+func (w *simWorld) convert(lead string, tasks bool) (contact string) {
 	contact, err := w.org.Insert("Contact", map[string]any{"LastName": "of " + lead})
 	if err == nil {
 		err = w.org.Update("Lead", lead, map[string]any{"IsConverted": true, "ConvertedContactId": contact})
@@ -88,11 +113,15 @@ func (w *simWorld) convert(lead string) {
 		w.t.Fatal(err)
 	}
 	w.note("convert " + lead + " to " + contact)
+	if !tasks {
+		return contact
+	}
 	for _, id := range w.tasks {
 		if t, ok := w.org.Get("Task", id); ok && t["WhoId"] == lead && t["IsDeleted"] != true {
 			w.edit(id, 0, map[string]any{"WhoId": contact})
 		}
 	}
+	return contact
 }
 
 // view is a page view now.

@@ -22,6 +22,7 @@ type simModel struct {
 	contacts map[string]string         // of converted Leads
 	delete   bool                      // CALLPOINT_RETRACT=delete
 	settings *mapping.Settings
+	person   func(task map[string]any) string // the Lead or Contact that a call counts for
 
 	found map[string][]*simSession // by visitor
 	web   []simWeb                 // journey records
@@ -65,9 +66,7 @@ func (m *simModel) want() map[string]simWant {
 	for _, t := range m.tasks {
 		c := readSimCall(t)
 		c.stands = m.records[store.CallKey(c.id)] != nil
-		if contact := m.contacts[c.person]; contact != "" {
-			c.person = contact
-		}
+		c.person = m.person(t)
 		calls = append(calls, c)
 		if c.visitor != "" {
 			byVisitor[c.visitor] = append(byVisitor[c.visitor], c)
@@ -98,6 +97,8 @@ func (m *simModel) want() map[string]simWant {
 		switch {
 		case m.delete && (c.deleted || c.visitor == ""):
 			continue // a record goes with its basis
+		case !c.deleted && c.person == "":
+			continue // nobody: no record, in either mode
 		case !c.deleted:
 			w.fields = m.fields(c)
 		}
@@ -108,7 +109,7 @@ func (m *simModel) want() map[string]simWant {
 
 func readSimCall(t map[string]any) *simCall {
 	text := func(f string) string { s, _ := t[f].(string); return s }
-	c := &simCall{id: text("Id"), person: text("WhoId"), typ: text("Type")}
+	c := &simCall{id: text("Id"), typ: text("Type")}
 	c.visitor = strings.ToLower(strings.TrimSpace(text("bizible2__BizibleId__c")))
 	c.deleted, _ = t["IsDeleted"].(bool)
 	if at := text("bizible2__Bizible_Touchpoint_Date__c"); at != "" {

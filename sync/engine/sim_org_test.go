@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -83,17 +84,17 @@ func (o *simOrg) QueryMany(ctx context.Context, soqls []string, q salesforce.Que
 		return nil, err
 	}
 	pages := make([]salesforce.Page, len(answers))
+	var errs []error
 	for i, a := range answers {
 		if a.HTTPStatusCode != http.StatusOK {
 			e := &salesforce.Error{Op: "query_many", Method: http.MethodGet}
 			simRefusal(e, a.HTTPStatusCode, a.Body)
-			return nil, e
-		}
-		if pages[i], err = simPage(a.Body, header); err != nil {
-			return nil, err
+			errs = append(errs, e)
+		} else if pages[i], err = simPage(a.Body, header); err != nil {
+			errs = append(errs, err)
 		}
 	}
-	return pages, nil
+	return pages, errors.Join(errs...)
 }
 
 func (o *simOrg) Upsert(ctx context.Context, batches []salesforce.Batch) ([][]salesforce.Result, error) {
@@ -101,18 +102,11 @@ func (o *simOrg) Upsert(ctx context.Context, batches []salesforce.Batch) ([][]sa
 	results := make([][]salesforce.Result, len(batches))
 	subs := make([]simSub, len(batches))
 	for i, b := range batches {
-		rows := make([]map[string]any, len(b.Records))
-		for j, r := range b.Records {
-			rows[j] = maps.Clone(r.Fields)
-			if r.Content != nil {
-				if err := json.Unmarshal(r.Content, &rows[j]); err != nil {
-					return nil, err
-				}
-			}
-			rows[j]["attributes"] = map[string]string{"type": b.Object}
+		body, err := simCollection(b, false)
+		if err != nil {
+			return nil, err
 		}
-		subs[i] = simSub{Method: http.MethodPatch, URL: simData + "/composite/sobjects/" + b.Object + "/" + b.ExternalID,
-			Body: map[string]any{"allOrNone": false, "records": rows}}
+		subs[i] = simSub{Method: http.MethodPatch, URL: simData + "/composite/sobjects/" + b.Object + "/" + b.ExternalID, Body: body}
 	}
 	if len(subs) == 1 {
 		answer, _, err := o.do(ctx, "upsert", batches[0].Object, http.MethodPatch, subs[0].URL, subs[0].Body)

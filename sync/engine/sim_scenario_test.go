@@ -211,12 +211,12 @@ var simScenarios = map[string]func(*simWorld){
 		lead := w.lead(true)
 		id := w.call("v", time.Now(), 0, map[string]any{"WhoId": lead})
 		w.later(time.Hour)
-		w.convert(lead)
+		w.convert(lead, true)
 		w.org.Fault(orgsim.Fault{Op: orgsim.OpUpdate, RowError: &orgsim.RowError{Code: "UNABLE_TO_LOCK_ROW"}})
 		w.later(time.Minute)
 		w.later(time.Hour)
 		task, _ := w.org.Get("Task", id)
-		w.comparePerson(id, task["WhoId"].(string), w.record(id))
+		w.comparePerson(store.CallKey(id), task["WhoId"].(string), w.record(id))
 	},
 }
 

@@ -66,10 +66,14 @@ type simWorld struct {
 	// follows: conversions are known where no Task was touched, too.
 	follows bool
 
+	anonymous bool // calls without a WhoId are of nobody
+
 	model    simModel
 	tasks    []string
 	stood    map[string]bool
 	hadID    map[string]bool // Tasks that ever had an id
+	mayGo    map[string]bool // keys of records that may have gone though their call stays
+	deals    []string        // opportunities
 	visitors []string
 	persons  []string // Leads and Contacts
 }
@@ -93,7 +97,7 @@ func simRand(seed uint64, stream int) *rand.Rand { return rand.New(rand.NewPCG(s
 
 func newSimWorld(t testing.TB, seed uint64, cfg orgsim.Config) *simWorld {
 	w := &simWorld{t: t, began: time.Now(), rng: simRand(seed, 0), trace: sha256.New(), settings: mapping.Default(), overlap: 10 * time.Minute, batch: 25,
-		stood: map[string]bool{}, hadID: map[string]bool{}}
+		stood: map[string]bool{}, hadID: map[string]bool{}, mayGo: map[string]bool{}}
 	if os.Getenv("SIM_LOG") != "" {
 		w.log = os.Stderr
 	}

@@ -131,14 +131,15 @@ func TestParkedRecordKeepsNobodyBack(t *testing.T) {
 func TestLockedRowsAreSentAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, orgsim.Config{})
-	r.seen(50, nil)
+	lead := r.lead("L")
+	r.seen(50, func(int) string { return lead })
 	r.org.Fault(orgsim.Fault{Op: orgsim.OpUpsert, RowError: &orgsim.RowError{Code: "UNABLE_TO_LOCK_ROW", Every: 7}})
 	before := r.org.Requests()
 	if s := r.cycle(); s.TouchpointsWritten != 50 || r.backlog().Due != 0 {
 		t.Errorf("%+v", s)
 	}
-	if n := r.org.Requests().Written - before.Written; n != 50 {
-		t.Errorf("%d rows written for 50 records", n)
+	if n := r.org.Requests().Written - before.Written; n != 51 {
+		t.Errorf("%d rows written for 50 records and their person", n)
 	}
 	r.agree()
 }
@@ -263,7 +264,7 @@ func TestDeletedBasisDeletesItsRecord(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, orgsim.Config{}, func(e *engine.Config, _ *salesforce.Config) { e.Settings.RetractDelete = true })
 	tasks := r.seen(3, nil)
-	theirs := r.insert(touchpoint, map[string]any{uniqueID: "mm-1"})
+	theirs := r.theirs("mm-1")
 	r.cycle()
 	if err := r.org.Delete("Task", tasks[0]); err != nil {
 		t.Fatal(err)

@@ -40,7 +40,12 @@ type writer struct {
 	persons  map[string]store.Person      // of Leads and Contacts, as far as known
 	fresh    map[string]bool              // just looked up: no point in doing it again
 	refused  map[string]*salesforce.Error // persons that the org does not take
-	again    map[string]bool              // touchpoints that were sent again at once
+	again    map[string]bool              // touchpoints and persons that were sent again at once
+	as       map[string]mode              // how to send touchpoints of which the org has said whether they exist
+	turns    map[string]int               // how often it has
+	parted   map[string]bool              // moves that the org does not take in one request
+	renamed  []string                     // keys of touchpoints that count for another person: to be resolved again
+	looked   map[string]bool              // calls and touchpoints whose person was looked for in this cycle
 	most     map[string]int               // records that may share a collection with this key, or this person
 	apart    map[string]int               // records that may share a request with it
 	accepted map[string]bool              // objects of which a record was accepted in this cycle
@@ -64,7 +69,16 @@ func (e *Engine) newWriter(s *Summary) *writer {
 	maps.DeleteFunc(e.slow, func(_ string, until time.Time) bool { return !e.local().Before(until) })
 	return &writer{beside: newBeside(), e: e, summary: s, taken: map[string]bool{}, busy: map[string]bool{},
 		persons: map[string]store.Person{}, fresh: map[string]bool{}, refused: map[string]*salesforce.Error{},
-		again: map[string]bool{}, most: map[string]int{}, apart: map[string]int{}, accepted: map[string]bool{}, lookups: e.cfg.Settings.Fields.Lookups()}
+		again: map[string]bool{}, as: map[string]mode{}, turns: map[string]int{}, parted: map[string]bool{}, looked: map[string]bool{},
+		most: map[string]int{}, apart: map[string]int{}, accepted: map[string]bool{}, lookups: e.cfg.Settings.Fields.Lookups()}
+}
+
+// readAgain lets touchpoints be read again that were resolved anew.
+func (w *writer) readAgain() {
+	for _, key := range w.renamed {
+		delete(w.taken, key)
+	}
+	w.renamed = nil
 }
 
 // keepUp sends what makes full calls by now, while the cycle goes on.
@@ -136,9 +150,12 @@ func (w *writer) pump(ctx context.Context, rest bool) {
 		}
 		// What is under way may leave room for more in one call.
 		if c.empty() || !c.full && (!rest || len(w.asked) > 0 || c.held && len(w.aloft) > 0) {
-			if rest && w.open == 0 && len(w.deletes) > 0 {
+			switch {
+			case rest && w.open == 0 && len(w.deletes) > 0:
 				w.removeAll(ctx)
-			} else if !c.dropped {
+			case rest && w.open == 0 && slices.ContainsFunc(w.window, w.movable):
+				w.moveSome(ctx)
+			case !c.dropped:
 				return
 			}
 			continue
@@ -175,7 +192,7 @@ func (w *writer) refill(ctx context.Context, rest bool) error {
 		}
 	}
 	w.forgetSettled(due)
-	return w.meet(ctx, due)
+	return w.resolvePersons(ctx, due)
 }
 
 // join puts touchpoints into the window. Those of one parent stand together, where the first

@@ -180,6 +180,8 @@ func salesforceSection(v CallView) Section {
 		s.Text = append(s.Text, "The touchpoint in Salesforce is up to date; the last resolution changed nothing.")
 	case store.Retrying:
 		s.Text = append(s.Text, fmt.Sprintf("%d attempts failed; the next one is scheduled.", v.Attempts))
+	case store.NoPerson:
+		s.Text = append(s.Text, "Nothing was sent, because there is no person that the touchpoint could belong to.")
 	case store.Parked:
 		s.Text = append(s.Text, fmt.Sprintf("Salesforce refuses the touchpoint; %d attempts.", v.Attempts))
 	}

@@ -190,9 +190,17 @@ func waiting(n int) string {
 
 func checkParked(_ *Server, v *view) (Status, string) {
 	if v.backlog.Parked > 0 {
-		return Degraded, fmt.Sprintf("Salesforce refuses %d: callpoint parked lists them with the cure", v.backlog.Parked)
+		return Degraded, fmt.Sprintf("Salesforce refuses %d: callpoint parked lists them with the cure%s", v.backlog.Parked, personless(v.backlog.NoPerson))
 	}
-	return OK, "none"
+	return OK, "none" + personless(v.backlog.NoPerson)
+}
+
+// personless counts the calls that wait for a person; empty where none does.
+func personless(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d without a person (callpoint calls --state no_person)", n)
 }
 
 func checkCollectorAge(s *Server, v *view) (Status, string) {

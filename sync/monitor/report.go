@@ -18,12 +18,13 @@ type Report struct {
 	Rows      []ReportRow            `json:"rows"`
 	Reasons   map[mapping.Reason]int `json:"reasons"`
 	MatchRate *float64               `json:"match_rate"` // null: no call in the period counts
+	NoPerson  int                    `json:"no_person"`  // calls in rows that have no touchpoint, because they name nobody
 	Days      []ReportDay            `json:"days"`       // UTC, every day of the period
 	WhatIf    *WhatIf                `json:"what_if,omitempty"`
 	Revenue   *Revenue               `json:"revenue,omitempty"`
 }
 
-// ReportRow counts the calls that have a touchpoint.
+// ReportRow counts the calls that have a touchpoint, or would have one if they named somebody.
 type ReportRow struct {
 	Channel    string `json:"channel"`
 	Subchannel string `json:"subchannel"`
@@ -107,6 +108,9 @@ func (t *tally) add(c store.Call, tp *store.Touchpoint) {
 	}
 	if tp == nil {
 		return
+	}
+	if tp.State == store.NoPerson {
+		t.r.NoPerson++
 	}
 	key := ReportRow{Type: typeOf(c)}
 	key.Channel, key.Subchannel = channelOf(c, tp)

@@ -82,6 +82,10 @@ func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 		return v
 	}
 	v.State, v.Attempts = t.State, t.Attempts
+	if t.State == store.NoPerson {
+		v.Detail = strings.TrimSpace(v.Detail + " " + noPerson(t))
+		v.Cure = strings.TrimSpace(v.Cure + " " + noPersonCure(t))
+	}
 	if v.Session != nil {
 		x := *v.Session
 		x.Position = t.Position.String()
@@ -96,10 +100,29 @@ func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 	for field, value := range t.Values() {
 		v.Touchpoint[field] = value
 	}
-	if t.PersonField != "" {
+	if t.State == store.NoPerson {
+		v.NextAttempt = nil // it is not sent, but looked for
+	}
+	if t.PersonField != "" && t.Who != "" {
 		v.Touchpoint[t.PersonField] = "person of " + t.Who
 	}
 	return v
+}
+
+// noPerson says why a touchpoint has no record.
+func noPerson(t *store.Touchpoint) string {
+	if t.Who == "" {
+		return "The Task names nobody, so there is no touchpoint: Salesforce keeps touchpoints with a person."
+	}
+	return "Salesforce has no Bizible Person for " + t.Who + ", so there is no touchpoint."
+}
+
+// noPersonCure says how a call gets its touchpoint.
+func noPersonCure(t *store.Touchpoint) string {
+	if t.Who == "" {
+		return "Set the Task's Name (WhoId) to a Lead or Contact, or relate it to an opportunity with a contact role, a case with a contact, or a person account: callpoint then writes the touchpoint by itself."
+	}
+	return "callpoint writes the touchpoint as soon as Marketo Measure makes the person; CALLPOINT_PERSONS=create makes it at once."
 }
 
 func known(t time.Time) *time.Time {

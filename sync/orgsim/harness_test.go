@@ -25,8 +25,6 @@ const (
 	personField = "bizible2__Bizible_Person__c"
 )
 
-func init() { orgsim.LooseMaster = false }
-
 var start = time.Date(2026, 11, 23, 17, 0, 0, 0, time.UTC)
 
 // A clock is set by the test alone.

@@ -5,13 +5,6 @@ import (
 	"slices"
 )
 
-// LooseMaster lets updates carry a master-detail field, and creates leave it
-// out. It exists only until the engine sends the person with creates alone.
-var LooseMaster = true
-
-// strictMaster reports whether a field is set on create and never again.
-func (f *Field) strictMaster() bool { return f.MasterDetail && !LooseMaster }
-
 // master returns the object's master-detail field, or nil.
 func (obj *Object) master() *Field {
 	for _, f := range obj.fields {

@@ -50,8 +50,8 @@ type Field struct {
 }
 
 func (f *Field) createable() bool { return !f.ReadOnly && !f.Locked && f.calc == nil }
-func (f *Field) updateable() bool { return f.createable() && !f.NoUpdate && !f.strictMaster() }
-func (f *Field) required() bool   { return f.Required || f.strictMaster() }
+func (f *Field) updateable() bool { return f.createable() && !f.NoUpdate && !f.MasterDetail }
+func (f *Field) required() bool   { return f.Required || f.MasterDetail }
 func (f *Field) number() bool {
 	return f.Type == "int" || f.Type == "double" || f.Type == "percent" || f.Type == "currency"
 }

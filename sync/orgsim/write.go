@@ -184,7 +184,7 @@ func permitted(obj *Object, in map[string]any, by actor, may func(*Field) bool) 
 	var denied []string
 	for _, name := range sortedKeys(in) {
 		f := obj.Field(name)
-		if name == "Id" || name == "IsDeleted" || f.calc != nil || (by == api || f.strictMaster()) && !may(f) {
+		if name == "Id" || name == "IsDeleted" || f.calc != nil || (by == api || f.MasterDetail) && !may(f) {
 			denied = append(denied, f.Name)
 		}
 	}

@@ -216,7 +216,7 @@ func TestOrgLimitsAndRefusals(t *testing.T) {
 	}
 
 	_, url = newOrg(t, orgsim.Config{TriggerCPUPerRecord: 100 * time.Millisecond})
-	batch := salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key}
+	batch := salesforce.Batch{Object: orgsim.Attribution, ExternalID: key}
 	for i := range 200 {
 		batch.Records = append(batch.Records, salesforce.Row{Fields: map[string]any{key: fmt.Sprint(i)}})
 	}

@@ -17,7 +17,7 @@ func TestOrgUpsert(t *testing.T) {
 	t.Parallel()
 	org, url := newOrg(t, orgsim.Config{})
 	c := connect(t, url, nil)
-	write := func() [][]salesforce.Result {
+	write := func(create bool) [][]salesforce.Result {
 		t.Helper()
 		batches := []salesforce.Batch{{Object: orgsim.Person, ExternalID: key}}
 		for i := range 200 {
@@ -26,10 +26,11 @@ func TestOrgUpsert(t *testing.T) {
 		for b := range 4 {
 			batch := salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key}
 			for i := range 200 {
-				batch.Records = append(batch.Records, row(map[string]any{
-					key: fmt.Sprintf("t%d-%d", b, i), "bizible2__Touchpoint_Type__c": "Call",
-					"bizible2__Bizible_Person__r": map[string]any{key: fmt.Sprintf("p%d", i)},
-				}))
+				fields := map[string]any{key: fmt.Sprintf("t%d-%d", b, i), "bizible2__Touchpoint_Type__c": "Call"}
+				if create {
+					fields["bizible2__Bizible_Person__r"] = map[string]any{key: fmt.Sprintf("p%d", i)}
+				}
+				batch.Records = append(batch.Records, row(fields))
 			}
 			batches = append(batches, batch)
 		}
@@ -41,7 +42,7 @@ func TestOrgUpsert(t *testing.T) {
 	}
 	for round, created := range []bool{true, false} {
 		before := org.Requests().APICalls
-		for b, results := range write() {
+		for b, results := range write(created) {
 			for i, r := range results {
 				if r.Err != nil || r.ID == "" || r.Created != created {
 					t.Fatalf("round %d, batch %d, record %d: %+v", round, b, i, r)
@@ -67,7 +68,7 @@ func TestOrgRowErrors(t *testing.T) {
 	org, url := newOrg(t, orgsim.Config{})
 	c := connect(t, url, nil)
 	record := func(k string, fields ...any) map[string]any {
-		r := map[string]any{key: k}
+		r := map[string]any{key: k, "bizible2__Bizible_Person__r": map[string]any{key: "p"}}
 		for i := 0; i < len(fields); i += 2 {
 			r[fields[i].(string)] = fields[i+1]
 		}
@@ -144,7 +145,7 @@ func TestOrgWriteFaults(t *testing.T) {
 				org.Fault(fault)
 				var all []salesforce.Batch
 				for b := range batches {
-					all = append(all, salesforce.Batch{Object: orgsim.Touchpoint, ExternalID: key, Records: []salesforce.Row{
+					all = append(all, salesforce.Batch{Object: orgsim.Attribution, ExternalID: key, Records: []salesforce.Row{
 						row(map[string]any{key: fmt.Sprintf("a%d", b)}), row(map[string]any{key: fmt.Sprintf("b%d", b)})}})
 				}
 				results, err := c.Upsert(context.Background(), all)
@@ -158,7 +159,7 @@ func TestOrgWriteFaults(t *testing.T) {
 						}
 					}
 				}
-				if n := len(org.Records(orgsim.Touchpoint)); n != 2*batches {
+				if n := len(org.Records(orgsim.Attribution)); n != 2*batches {
 					t.Errorf("%d records, want %d", n, 2*batches)
 				}
 				if org.Requests().Faults == 0 {
@@ -173,15 +174,15 @@ func TestOrgDelete(t *testing.T) {
 	t.Parallel()
 	org, url := newOrg(t, orgsim.Config{})
 	c := connect(t, url, nil)
-	results, err := c.Upsert(context.Background(), []salesforce.Batch{{Object: orgsim.Touchpoint, ExternalID: key, Records: []salesforce.Row{row(map[string]any{key: "a"}), row(map[string]any{key: "b"})}}})
+	results, err := c.Upsert(context.Background(), []salesforce.Batch{{Object: orgsim.Attribution, ExternalID: key, Records: []salesforce.Row{row(map[string]any{key: "a"}), row(map[string]any{key: "b"})}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ids := []string{results[0][0].ID, results[0][1].ID}
-	if _, err := c.Update(context.Background(), orgsim.Touchpoint, []map[string]any{{"Id": ids[0], "bizible2__Medium__c": "cpc"}}); err != nil {
+	if _, err := c.Update(context.Background(), orgsim.Attribution, []map[string]any{{"Id": ids[0], "bizible2__Medium__c": "cpc"}}); err != nil {
 		t.Fatal(err)
 	}
-	if r, _ := org.Get(orgsim.Touchpoint, ids[0]); r["bizible2__Medium__c"] != "cpc" {
+	if r, _ := org.Get(orgsim.Attribution, ids[0]); r["bizible2__Medium__c"] != "cpc" {
 		t.Errorf("after the update: %v", r)
 	}
 	for range 2 { // the second time they lie in the recycle bin
@@ -190,7 +191,7 @@ func TestOrgDelete(t *testing.T) {
 			t.Fatalf("%+v, %v", deleted, err)
 		}
 	}
-	page, err := c.Query(context.Background(), "SELECT Id FROM "+orgsim.Touchpoint, salesforce.QueryOptions{})
+	page, err := c.Query(context.Background(), "SELECT Id FROM "+orgsim.Attribution, salesforce.QueryOptions{})
 	if err != nil || len(page.Records) != 0 {
 		t.Errorf("%+v, %v", page, err)
 	}
