@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	}
 	client, err := salesforce.New(sc)
 	if err != nil {
-		return nil, misconfigured(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
+		return nil, misconfigured(fmt.Errorf("configuration:\n%w", cmp.Or(c.Unread, err)))
 	}
 	s, err := c.openStore(p.onStep)
 	if err != nil {

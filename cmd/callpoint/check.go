@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -106,7 +107,7 @@ func (p *program) checker(c Config) (*checker, error) {
 	}
 	client, err := salesforce.New(sc)
 	if err != nil {
-		return nil, misconfigured(fmt.Errorf("configuration:\n%w", errors.Join(err, c.Unread)))
+		return nil, misconfigured(fmt.Errorf("configuration:\n%w", cmp.Or(c.Unread, err)))
 	}
 	return &checker{cfg: c, settings: r.settings, client: client}, nil
 }
