@@ -45,7 +45,7 @@ func deadCell(column int, text string, p pattern) string {
 	}
 	if column != 0 && column != landingPage && p.kind != builtinPattern {
 		if list := separators.Split(text, -1); len(list) > 1 && !containsBlank(list) {
-			return instead("alternatives are separated by ;", strings.Join(list, ";"))
+			return instead("alternatives are separated by semicolons", strings.Join(list, ";"))
 		}
 	}
 	switch {

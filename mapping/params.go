@@ -125,7 +125,7 @@ var wholeMacro = regexp.MustCompile(`^(?:\[+[\p{L}_][\p{L}\p{N}_.:-]*\]+|%[A-Z][
 
 // isMacro reports whether an ad server or a mail program left a placeholder unreplaced.
 func isMacro(value string) bool {
-	return strings.ContainsAny(value, "{|%[_$<") && (macro.MatchString(value) || wholeMacro.MatchString(value))
+	return (strings.ContainsAny(value, "{|%[$<") || strings.Contains(value, "__")) && (macro.MatchString(value) || wholeMacro.MatchString(value))
 }
 
 // pageParams are the parameters of a landing page. Some sites put utm tags behind the "#";

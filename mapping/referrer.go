@@ -133,7 +133,7 @@ func identify(l link) (class refClass, name, phrase string) {
 		switch {
 		case class == search && isGoogle(l.host):
 			return search, "Google", parseParams(l.query).get("q")
-		case class == webmail && mailHost.MatchString(l.host):
+		case class == webmail && isMailHost(l.host):
 			return webmail, "Webmail", ""
 		}
 		for _, k := range hits {
@@ -155,6 +155,16 @@ func identify(l link) (class refClass, name, phrase string) {
 // mailHost matches hosts that are webmail by their name, whoever runs them.
 var mailHost = regexp.MustCompile(`^(?:[a-z0-9-]+\.)*?(?:web-?mail[0-9]*|roundcube|squirrelmail|horde|owa)\.[a-z0-9-]+\.`)
 
+func isMailHost(host string) bool {
+	// The regular expression is slow, and most hosts have none of its words.
+	for _, word := range []string{"mail", "roundcube", "horde", "owa."} {
+		if strings.Contains(host, word) {
+			return mailHost.MatchString(host)
+		}
+	}
+	return false
+}
+
 // knownHits finds the entries of the lists for a host and the domains around it, the longest
 // name first. In a list, "mail.yahoo.*" is any public suffix in the place of the star, and
 // "mail#.example.com" any number, or word of up to four letters, in the place of the sign.
@@ -168,20 +178,24 @@ func knownHits(l link) []known {
 				hits = append(hits, k)
 			}
 		}
-	}
-	for name, below := l.host, ""; name != ""; {
-		first, rest, _ := strings.Cut(name, ".")
-		for _, label := range []string{first, numbered(first)} {
-			if label == "" {
-				continue
-			}
-			add(label+"."+rest, below)
-			if start, ok := strings.CutSuffix(label+"."+rest, "."+suffix); ok {
-				add(start+".*", below)
+		start := strings.TrimSuffix(name, suffix)
+		if start == name || !strings.HasSuffix(start, ".") {
+			return
+		}
+		for _, k := range sites[start+"*"] {
+			if k.covers(below, l.path) {
+				hits = append(hits, k)
 			}
 		}
-		below += first + "."
-		name = rest
+	}
+	for at := 0; at < len(l.host); {
+		name, below := l.host[at:], l.host[:at]
+		first, rest, _ := strings.Cut(name, ".")
+		add(name, below)
+		if label := numbered(first); label != "" {
+			add(label+"."+rest, below)
+		}
+		at += len(first) + 1
 	}
 	return hits
 }
@@ -194,7 +208,7 @@ func (k *known) covers(below, path string) bool {
 			return false
 		}
 	}
-	return below == "" || k.class != search || searchLabels.MatchString(below) || searchHost.MatchString(k.host)
+	return below == "" || below == "www." || below == "m." || k.class != search || searchLabels.MatchString(below) || searchHost.MatchString(k.host)
 }
 
 // Below a search engine's host its other services are found as well: maps, mail, disks. Only
@@ -209,7 +223,7 @@ var hostNumber = regexp.MustCompile(`[0-9]+|-[a-z]{1,4}$`)
 
 // numbered returns a label with "#" in the place of numbers, and nothing if it has none.
 func numbered(label string) string {
-	if !hostNumber.MatchString(label) {
+	if !strings.ContainsAny(label, "0123456789-") || !hostNumber.MatchString(label) {
 		return ""
 	}
 	return hostNumber.ReplaceAllStringFunc(label, func(s string) string {

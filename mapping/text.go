@@ -33,6 +33,16 @@ func isInvisible(c rune) bool {
 	return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) && !strings.ContainsRune(shownFormats, c)
 }
 
+// isPrintable reports whether a text is nothing but printable ASCII, as most texts are.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // invisibleIn names the invisible characters of a text, each once, as "U+200B, U+FEFF".
 func invisibleIn(s string) string {
 	var names []string
@@ -46,6 +56,9 @@ func invisibleIn(s string) string {
 
 // visible removes invisible characters. Bytes that are not UTF-8 stay.
 func visible(s string) string {
+	if isPrintable(s) {
+		return s
+	}
 	for i, c := range s {
 		if !isInvisible(c) {
 			continue

@@ -62,6 +62,9 @@ func splitURL(raw string) link {
 
 // tidyURL removes what surrounds a URL by mistake, and characters that nobody can see.
 func tidyURL(raw string) string {
+	if isPrintable(raw) {
+		return strings.TrimSpace(raw)
+	}
 	if strings.ContainsAny(raw, "\t\r\n") {
 		raw = urlBreaks.Replace(raw)
 	}
@@ -74,6 +77,9 @@ var urlBreaks = strings.NewReplacer("\t", "", "\r", "", "\n", "")
 // tidyReferrer returns a referrer without invisible characters, and nothing for one that names
 // no site: "null", "about:blank" or what cannot be read.
 func tidyReferrer(raw string) string {
+	if raw == "" {
+		return ""
+	}
 	if raw = tidyURL(raw); hostOf(raw) == "" {
 		return ""
 	}
