@@ -228,6 +228,7 @@ func factOf(tx kv.Tx, r *Resolved, i int) (person string, f *mapping.Fact, err e
 		return c.Person, nil, nil
 	}
 	fact := *r.Result.Facts[i]
+	fact.Position.Converted = fact.Counts // as most are in the end: fewer are written again
 	if fact.Kept {
 		fact.Position = t.Position
 	}
