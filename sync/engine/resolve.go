@@ -11,9 +11,8 @@ import (
 	"callpoint/store"
 )
 
-// resolveBatch is how many visitors, or persons, share one transaction. Visitors and persons do
-// not lie together in the store: the more there are, the fewer pages are written twice.
-const resolveBatch = 500
+// resolveBatch is how many visitors, or persons, share one transaction.
+const resolveBatch = 200
 
 // resolve matches the calls of every visitor in whom something changed, or whose hold ended, and
 // then works out the positions of the persons who called.

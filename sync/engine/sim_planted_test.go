@@ -51,35 +51,34 @@ var simPlants = map[string]simPlant{
 		b, _ = json.Marshal(r["SystemModstamp"])
 	}
 	sum := sha256.Sum256(b)`},
-	"no intent": {"die-before-outcome", "../../store/attempts.go", `			if err := tx.Bucket(bSending).Put(key, []byte{1}); err != nil {`,
+	"no intent": {"die-before-outcome", "../../store/attempts.go", `			if err := tx.Put(bSending, key, []byte{1}); err != nil {`,
 		`			if planted("no intent") {
 				continue
 			}
-			if err := tx.Bucket(bSending).Put(key, []byte{1}); err != nil {`},
+			if err := tx.Put(bSending, key, []byte{1}); err != nil {`},
 	"hash before the write": {"back-to-what-was-lost", "../../store/touchpoints.go", `		t.Sent, t.WrittenHash = true, ""`,
 		`		t.Sent, t.WrittenHash = true, ""
 		if planted("hash before the write") {
 			t.WrittenHash = t.Hash
 		}`},
-	"outcome lost": {"nothing-new", "../../store/attempts.go", `		if current {
-			t.State = Written`, `		if planted("outcome lost") {
+	"outcome lost": {"nothing-new", "../../store/attempts.go", `		t.WrittenHash, t.WrittenAt, t.Attempts, t.Code, t.Message = o.Hash, now, 0, "", ""`,
+		`		if planted("outcome lost") {
 			return nil
 		}
-		if current {
-			t.State = Written`},
-	"equal content sent": {"equal-content", "../../store/commit.go", `	if known && old.Hash == t.Hash && !old.Delete {`,
+		t.WrittenHash, t.WrittenAt, t.Attempts, t.Code, t.Message = o.Hash, now, 0, "", ""`},
+	"equal content sent": {"equal-content", "../../store/commit.go", `	if known && old.Hash == t.Hash && (!old.Delete || old.Nobody) {`,
 		`	if planted("equal content sent") && old.State == Written {
 		old.Hash, old.WrittenHash = "", ""
 	}
-	if known && old.Hash == t.Hash && !old.Delete {`},
+	if known && old.Hash == t.Hash && (!old.Delete || old.Nobody) {`},
 	"retry forgotten": {"locked-row", "../../store/attempts.go", `		t.Attempts++
 	}`, `		t.Attempts++
 	}
 	if planted("retry forgotten") && t.State == Retrying {
 		t.State = Unchanged
 	}`},
-	"generation ignored": {"event-during-resolve", "../../store/commit.go", `!bytes.Equal(mark, generation(r.Journey.Generation)) {`,
-		`!bytes.Equal(mark, generation(r.Journey.Generation)) && !planted("generation ignored") {`},
+	"generation ignored": {"event-during-resolve", "../../store/commit.go", `	if !bytes.Equal(tx.Get(bDirty, key), generation(r.Journey.Generation)) {`,
+		`	if !bytes.Equal(tx.Get(bDirty, key), generation(r.Journey.Generation)) && !planted("generation ignored") {`},
 	"wake lost": {"hold-ends", "../../store/commit.go", `	if !r.Result.Wake.IsZero() {`,
 		`	if !r.Result.Wake.IsZero() && !planted("wake lost") {`},
 	"late event not resolved": {"late-event", "../../store/events.go", `	return markDirty(a.tx, a.visitor)
@@ -100,8 +99,8 @@ var simPlants = map[string]simPlant{
 	if known {`},
 	"two writers with the same parent": {"few-people", "choose.go", `func(parent string) bool { return w.busy[parent] })`,
 		`func(parent string) bool { return w.busy[parent] && !planted("two writers with the same parent") })`},
-	"cursor behind the last span only": {"late-row-in-spans", "poll.go", `began); r.asked.IsZero() {`,
-		`began); r.asked.IsZero() || planted("cursor behind the last span only") {`},
+	"cursor behind the last span only": {"late-row-in-spans", "poll.go", `	if r.asked.IsZero() {`,
+		`	if r.asked.IsZero() || planted("cursor behind the last span only") {`},
 	"left asked for in the last span only": {"left-before-spans", "left.go", `since.Before(r.from) {`,
 		`since.Before(r.from) && !planted("left asked for in the last span only") {`},
 	"taken for ever": {"corrected-on-its-way", "deliver.go", `			delete(w.taken, t.Key) // what is due still is read anew`,
@@ -150,6 +149,18 @@ var simPlants = map[string]simPlant{
 		t.State`, `	case current:
 		// planted above
 		t.State`},
+	"a person's other visitor not marked": {"earlier-session-of-the-other-id", "people.go", `f.Writes && (changed || p.Journey.IsMarked(&f)) {`,
+		`f.Writes && (changed && !planted("a person's other visitor not marked") || p.Journey.IsMarked(&f)) {`},
+	"the person that lost a call not marked": {"call-of-somebody-else", "../../store/people.go", `	if err := dropFact(tx, old.Person, journey, key); err != nil || !old.Forgotten {`,
+		`	if planted("the person that lost a call not marked") {
+		return tx.Delete(bPeople, factKey(old.Person, journey, key))
+	}
+	if err := dropFact(tx, old.Person, journey, key); err != nil || !old.Forgotten {`},
+	"a conversion not followed": {"lead-converted", "../../store/naming.go", `		if ok && c.Person == lead {`,
+		`		if ok && c.Person == lead && !planted("a conversion not followed") {`},
+	"counts per visitor": {"two-cookies", "../../store/people.go", `		p.Followed = len(p.IDs()) <= mapping.MaxVisitors
+		return p, err`, `		p.Followed = len(p.IDs()) <= mapping.MaxVisitors && !planted("counts per visitor")
+		return p, err`},
 	"busy person remembered": {"person-locked-at-conversion", "persons.go", `		if busy[who] != nil {`,
 		`		if busy[who] != nil && !planted("busy person remembered") {`},
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -81,7 +82,7 @@ var simScenarios = map[string]func(*simWorld){
 		time.Sleep(time.Second)
 		w.cycle()
 		w.edit(id, 0, map[string]any{"Type": "Other"})
-		w.dieAt = "resolution-stored"
+		w.dieAt = "placement-stored"
 		w.later(time.Second)
 		w.edit(id, 0, map[string]any{"Type": "Meeting"})
 		w.later(time.Second)
@@ -134,6 +135,57 @@ var simScenarios = map[string]func(*simWorld){
 		w.mustHave(id, "Landing_Page_Raw", "https://www.shop.example/p1")
 		w.addEvent(simView("v", "https://www.shop.example/p1", ""))
 		w.mustWriteNothing()
+	},
+	// A Lead calls twice, with two ids.
+	"two-cookies": func(w *simWorld) {
+		first, second := w.twoCookies()
+		w.mustHave(first, "Touchpoint_Position", "FT, LC")
+		w.mustHave(second, "Touchpoint_Position", "PostLC")
+	},
+	// A session of the second id turns out to be the first of all.
+	"earlier-session-of-the-other-id": func(w *simWorld) {
+		e := simView("second", "https://www.shop.example/p2", "")
+		time.Sleep(2 * time.Hour)
+		first, second := w.twoCookies()
+		w.addEvent(e)
+		w.later(time.Hour)
+		w.mustHave(first, "Touchpoint_Position", "LC")
+		w.mustHave(second, "Touchpoint_Position", "PostLC")
+	},
+	// The first call turns out to be of somebody else: the second is the lead creation.
+	"call-of-somebody-else": func(w *simWorld) {
+		first, second := w.twoCookies()
+		w.edit(first, 0, map[string]any{"WhoId": w.lead(false)})
+		w.later(time.Hour)
+		w.mustHave(first, "Touchpoint_Position", "FT, LC")
+		w.mustHave(second, "Touchpoint_Position", "FT, LC")
+	},
+	// The Lead of the first call was converted to the Contact of the second.
+	"lead-converted": func(w *simWorld) {
+		first, second := w.twoCookies()
+		task, _ := w.org.Get("Task", first)
+		lead := task["WhoId"].(string)
+		contact, err := w.org.Insert("Contact", map[string]any{"LastName": "Converted"})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.edit(second, 0, map[string]any{"WhoId": contact})
+		w.later(time.Hour)
+		w.mustHave(second, "Touchpoint_Position", "FT, LC")
+		if _, err := w.store.PutConversions(context.Background(), nil, map[string]string{lead: contact}); err != nil {
+			w.t.Fatal(err)
+		}
+		w.later(time.Hour)
+		w.mustHave(first, "Touchpoint_Position", "FT, LC")
+		w.mustHave(second, "Touchpoint_Position", "PostLC")
+	},
+	// The process dies between the matching of calls and the positions of persons.
+	"die-at-placed": func(w *simWorld) {
+		w.dieAt = "placed"
+		first, second := w.twoCookies()
+		w.later(time.Minute)
+		w.mustHave(first, "Touchpoint_Position", "FT, LC")
+		w.mustHave(second, "Touchpoint_Position", "PostLC")
 	},
 	// A deleted Task's record goes, and its session is free for the next call.
 	"task-deleted": func(w *simWorld) {
@@ -256,6 +308,19 @@ func (w *simWorld) spans(first, last func()) {
 	w.later(time.Minute)
 	w.later(time.Hour)
 	w.later(time.Hour)
+}
+
+// twoCookies has a Lead call from two sessions with an id each, an hour apart, and syncs.
+func (w *simWorld) twoCookies() (first, second string) {
+	w.t.Helper()
+	lead := map[string]any{"WhoId": w.lead(false)}
+	w.addEvent(simView("first", "https://www.shop.example/p1", simGoogle))
+	first = w.call("first", time.Now().Add(time.Minute), 0, lead)
+	time.Sleep(time.Hour)
+	w.addEvent(simView("second", "https://www.shop.example/p1", ""))
+	second = w.call("second", time.Now().Add(time.Minute), 0, lead)
+	w.later(time.Hour)
+	return first, second
 }
 
 // later lets time go by, and then runs a cycle.
