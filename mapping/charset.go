@@ -50,6 +50,15 @@ func decodeValue(value string, charset encoding.Encoding) string {
 	return escapeInvalid(plain)
 }
 
+// EscapeInvalid returns a URL in which bytes that are no UTF-8 are percent escapes, as browsers
+// send them.
+func EscapeInvalid(url string) string {
+	if utf8.ValidString(url) {
+		return url
+	}
+	return escapeInvalid(url)
+}
+
 // escapeInvalid writes bytes that are no UTF-8 as percent escapes.
 func escapeInvalid(s string) string {
 	var b strings.Builder

@@ -228,8 +228,10 @@ func (c *Collector) browserParams(w http.ResponseWriter, r *http.Request, addr n
 			return nil, err
 		}
 	}
-	for _, v := range params {
-		if !utf8.ValidString(v) {
+	for key, v := range params {
+		if key == "_biz_l" || key == "_biz_r" { // addresses in another character set, which were escaped once
+			params[key] = mapping.EscapeInvalid(v)
+		} else if !utf8.ValidString(v) {
 			return nil, &refusal{http.StatusBadRequest, refusedMalformed, "not valid UTF-8"}
 		}
 	}

@@ -159,6 +159,20 @@ func TestBrowserConsent(t *testing.T) {
 	}
 }
 
+// Bytes that are no UTF-8 in an address keep their escapes, so that two campaigns stay two.
+func TestBrowserOtherCharset(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for _, query := range []string{
+		"_biz_l=https://www.example.com/?utm_campaign=M%FCnchen", "_biz_l=https%3A%2F%2Fwww.example.com%2F%3Futm_campaign%3DM%25FCnchen",
+	} {
+		s.request(t, "GET", "/m/ipv?_biz_u=a&_biz_t="+fmt.Sprint(noon.UnixMilli())+"&"+query, "")
+	}
+	if e := s.store.one(t); e.URL != "https://www.example.com/?utm_campaign=M%FCnchen" {
+		t.Errorf("stored %q", e.URL)
+	}
+}
+
 // A page that a browser loads ahead, and that nobody may ever see, is no view.
 func TestPrerender(t *testing.T) {
 	t.Parallel()
