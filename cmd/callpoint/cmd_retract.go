@@ -25,9 +25,9 @@ func (p *program) retractCommand() *cobra.Command {
 		Short: "Delete from Salesforce what callpoint wrote: the way back",
 		Long: `retract deletes callpoint's own records from Salesforce, known by the prefix of their
 keys, after showing how many there are: touchpoints, and persons to which no other
-touchpoint belongs. Nothing else is touched. They stay away, whatever becomes of their
-calls, until retract --undo; new calls are written as ever: stop the daemon, or set
-CALLPOINT_DRY_RUN=true, to end that. Salesforce keeps deleted records in its recycle bin
+touchpoint belongs. Nothing else is touched. Deleted records are not recreated until you
+run retract --undo. New calls are still written: stop the daemon, or set
+CALLPOINT_DRY_RUN=true, to prevent that. Salesforce keeps deleted records in its recycle bin
 for 15 days. What CALLPOINT_REASON_FIELD=Task.FIELD wrote on Tasks stays: it is your field,
 and a mass update clears it.`,
 		Example: "  callpoint retract\n  callpoint retract --since 24h --yes\n  callpoint retract --undo",
@@ -47,7 +47,7 @@ and a mass update clears it.`,
 			return p.retract(cmd.Context(), q, yes)
 		},
 	}
-	c.Flags().StringVar(&since, "since", "", "only records created since `T`: a duration back, or an RFC 3339 time")
+	c.Flags().StringVar(&since, "since", "", "only records created since `T`: a day, an RFC 3339 time, or a duration back such as 24h or 7d")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.Flags().BoolVar(&undo, "undo", false, "let retracted records be written again")
 	return c

@@ -54,7 +54,7 @@ func (c *Config) needStore() error {
 	case c.Unread != nil:
 		return failed(c.Unread)
 	case errors.Is(err, os.ErrNotExist):
-		return failed(fmt.Errorf("no daemon answers at %s, and there is no store at %s\nStart the daemon, run callpoint init, or name the store in CALLPOINT_STORE (under systemd: %s).", c.Listen, here(c.Store), systemStore)) //nolint:staticcheck // two sentences
+		return failed(fmt.Errorf("no daemon answers at %s, and there is no store at %s\nStart the daemon, run callpoint init, or name the store in CALLPOINT_STORE (under systemd: %s)", c.Listen, here(c.Store), systemStore))
 	}
 	return failed(fmt.Errorf("CALLPOINT_STORE: %w", err))
 }

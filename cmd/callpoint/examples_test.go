@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,6 +58,8 @@ var runExamples = map[string]func(t *testing.T, text string){
 	"docs/proxies.md: upstream callpoint {":                                                                                                 siteExample,
 	"docs/site.md: upstream callpoint {":                                                                                                    siteExample,
 	"docs/salesforce-setup.md: callpoint metadata callpoint-sfdx":                                                                           setupExample,
+	"docs/site.md: <script>":                                                                                                                tagExample,
+	"docs/site.md: <script src=\"https://calls.example.com/callpoint.js\" async></script>":                                                  tagExample,
 	"docs/proxies.md: [Service]":                                                                                                            dropInExample,
 	"docs/upgrade.md: callpoint store backup /var/backups/callpoint-before.db":                                                              upgradeExample,
 	"docs/upgrade.md: systemctl stop callpoint":                                                                                             func(t *testing.T, _ string) {}, // the second half of upgradeExample
@@ -85,17 +90,15 @@ var otherExamples = map[string]string{
 	"docs/salesforce-setup.md: systemctl enable --now callpoint":                                                                           "setupExample runs it",
 	"docs/salesforce-setup.md: openssl req -x509 -newkey rsa:2048 -nodes -days 730 -subj /CN=callpoint -keyout server.key -out server.crt": "setupExample runs it",
 	"docs/salesforce-setup.md: callpoint init --yes --domain https://example.my.salesforce.com --login jwt --consumer-key 3MVG9... --jwt-username integration@example.com --jwt-key-file server.key": "setupExample runs it",
-	"docs/salesforce-setup.md: systemctl stop callpoint":                                                    "setupExample runs it",
-	"docs/site.md: calls.example.com {":                                                                     "Caddy is not installed where the tests run",
-	"docs/site.md: <script src=\"https://calls.example.com/callpoint.js\" async></script>":                  "a browser runs it: sync/collector, TestScript",
-	"docs/site.md: <script>":                                                                                "a browser runs its like: sync/collector, TestScript",
-	"docs/site.md: <?php":                                                                                   "PHP is not installed where the tests run",
-	"README.md: go run ./cmd/callpoint demo":                                                                "TestReadmeShowsTheDemo runs the same program",
-	"README.md: Page views arrive at the collector, calls in Salesforce:":                                   "TestReadmeShowsTheDemo compares it",
-	"README.md: go test ./...":                                                                              "this is it",
-	"README.md:  visitor's browser -> /callpoint.js, /m/ipv, /v1/events -> collector -> store (bbolt)":      "a drawing",
-	"docs/fields.md: # The built-in field map: a field of the touchpoint, and the value that goes into it.": "TestFieldsDocument compares it",
-	"docs/fields.md: # one more field with a value that the map knows":                                      "TestFieldsDocument reads it",
+	"docs/salesforce-setup.md: systemctl stop callpoint":                  "setupExample runs it",
+	"docs/site.md: calls.example.com {":                                   "Caddy is not installed where the tests run",
+	"docs/site.md: <?php":                                                 "PHP is not installed where the tests run",
+	"README.md: go run ./cmd/callpoint demo":                              "TestReadmeShowsTheDemo runs the same program",
+	"README.md: Page views arrive at the collector, calls in Salesforce:": "TestReadmeShowsTheDemo compares it",
+	"README.md: go test ./...":                                            "this is it",
+	"README.md:  visitor's browser -> /callpoint.js, /m/ipv, /v1/events -> collector -> store (bbolt)":                                                              "a drawing",
+	"docs/fields.md: # The built-in field map: a field of the touchpoint, and the value that goes into it.":                                                         "TestFieldsDocument compares it",
+	"docs/fields.md: # one more field with a value that the map knows":                                                                                              "TestFieldsDocument reads it",
 	"docs/collector.md: {\"accepted\":2,\"repeated\":0,\"rejected\":[{\"line\":3,\"error\":\"at: not an RFC 3339 time: \\\"yesterday\\\"\"}],\"rejected_total\":1}": "eventsExample compares it",
 	"docs/collector.md: CALLPOINT_FORWARD=https://callpoint.internal.example":                                                                                       "TestRelayExample reads it as an env file",
 	"docs/collector.md: <script src=\"https://www.example.com/callpoint.js\" async></script>":                                                                       "a browser runs it: sync/collector, TestScript",
@@ -313,4 +316,25 @@ func setupExample(t *testing.T, _ string) {
 	if !exists(filepath.Join(s.root, "etc/salesforce_consumer_secret")) || !exists(filepath.Join(s.root, "var/sandbox.db")) || !exists(s.store) {
 		t.Error("the walk did not leave the files that the document names")
 	}
+}
+
+// tagExample opens a page with the tag in a browser: its view reaches the daemon.
+func tagExample(t *testing.T, text string) {
+	if testing.Short() {
+		t.Skip("-short: the tag is not opened in a browser")
+	}
+	d := newBench(t).daemon()
+	text = strings.ReplaceAll(text, "https://calls.example.com", d.url)
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, "<!doctype html><head><title>A page</title><script>document.cookie = '_biz_uid="+visitorA+"; path=/'</script>"+text+"</head>")
+	}))
+	t.Cleanup(site.Close)
+	// A headless browser names itself one, and is dropped as a bot; this one visits.
+	browse(t, site.URL+"/quote", "--virtual-time-budget=10000", "--user-agent="+safari)
+	waitFor(t, "the view", func() bool {
+		_, answer := d.request(http.MethodGet, "/v1/visitors/"+visitorA, nil)
+		return strings.Contains(string(answer), site.URL+"/quote")
+	})
+	d.stop()
 }

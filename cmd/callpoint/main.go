@@ -51,7 +51,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	var e *exitError
 	if !errors.As(err, &e) {
 		// Cobra's own: an unknown flag or command, or arguments that do not fit.
-		e = &exitError{exitUsage, fmt.Errorf("%w\nusage: %s\nRun %s --help for details.", err, command.UseLine(), command.CommandPath())}
+		e = &exitError{exitUsage, fmt.Errorf("%w\nusage: %s\nRun %s --help for details", err, command.UseLine(), command.CommandPath())}
 	}
 	switch {
 	case e.err == nil:
