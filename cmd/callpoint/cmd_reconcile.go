@@ -18,9 +18,10 @@ func (p *program) reconcileCommand() *cobra.Command {
 		Short: "Compare the store with Salesforce, and mend with --fix",
 		Long: `reconcile compares every record that callpoint wrote with the one in Salesforce, and
 asks for every Task by its id. It finds records that were deleted or edited by hand,
-records with callpoint's key that the store does not know, and Tasks that were deleted
-for good. With --fix it writes what is gone or edited again, and treats purged Tasks as
-deleted ones (CALLPOINT_RETRACT). A running daemon does that weekly.`,
+records with callpoint's key that the store does not know, Tasks that were deleted for
+good, and Tasks that the filter finds and no poll ever read, for example because the user
+could not see them. With --fix it writes what is gone or edited again, treats purged Tasks
+as deleted ones (CALLPOINT_RETRACT), and reads what was never read. A running daemon does that weekly.`,
 		Example: "  callpoint reconcile\n  callpoint reconcile --fix",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.reconcile(cmd.Context(), fix) },

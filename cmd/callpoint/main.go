@@ -190,7 +190,7 @@ them.`,
 	c.CompletionOptions.DisableDefaultCmd = true // ours takes the shell as its argument
 	c.AddCommand(p.demoCommand(), p.initCommand(), p.metadataCommand(), p.orgCommand(), p.channelsCommand(), p.explainCommand(), p.callsCommand(),
 		p.reportCommand(), p.statusCommand(), p.storeCommand(), p.forgetCommand(), p.importCommand(),
-		p.relayCommand(), p.checkCommand(), p.parkedCommand(), p.reconcileCommand(), p.retractCommand(),
+		p.relayCommand(), p.checkCommand(), p.parkedCommand(), p.reconcileCommand(), p.rereadCommand(), p.retractCommand(),
 		p.completionCommand(), p.manCommand(), p.versionCommand())
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"callpoint/store"
 	"callpoint/sync/engine"
@@ -131,4 +132,29 @@ func TestSpentBudgetEndsSyncOnceWithOne(t *testing.T) {
 	if n := b.org.Requests().APICalls; n != 4 {
 		t.Errorf("%d API calls, the budget is 4", n)
 	}
+}
+
+// reread reads what changed since a time once more, through a daemon and without one, and says
+// what was wrong with its time.
+func TestReread(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "CALLPOINT_START=240h", "CALLPOINT_BEFORE_COLLECTION=write")
+	b.seed()
+	b.syncOnce()
+	if _, errs, code := b.run("reread"); code != exitUsage || !strings.Contains(errs, "--since") {
+		t.Errorf("without --since: exit %d: %s", code, errs)
+	}
+	if _, _, code := b.run("reread", "--since", "2099-01-01T00:00:00Z"); code != exitUsage {
+		t.Errorf("in the future: exit %d", code)
+	}
+	out, errs, code := b.run("reread", "--since", "1000h", "--output", "json")
+	var answer monitor.Reread
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || code != exitDone || answer.Summary.TasksRead == 0 || time.Since(answer.From) < 999*time.Hour {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	d := b.daemon()
+	if out, errs, code := b.run("reread", "--since", "24h"); code != exitDone || !strings.Contains(out, "Read since") {
+		t.Errorf("by the daemon: exit %d: %s%s", code, out, errs)
+	}
+	d.stop()
 }

@@ -39,17 +39,14 @@ func (e *Engine) poll(ctx context.Context, w *writer) error {
 		return err
 	}
 	if !ok {
-		start := e.cfg.Start
-		if start.IsZero() {
-			start = e.now().Add(-e.cfg.StartBack)
-		}
-		start = start.UTC().Truncate(time.Second)
+		start := e.startTime()
 		cursor = store.Cursor{Since: start, Start: start}
 	}
 	r := &reader{cursor: cursor, first: !ok, from: cursor.Since, seen: cursor.Read, pace: pace{began: e.cfg.Now(), log: e.cfg.Log, now: e.cfg.Now}}
 	for tries := 0; ; {
 		more, err := e.readSpan(ctx, r, w)
 		switch class := classOf(err); {
+		case err == nil && !more && e.widenStart(r):
 		case err == nil && !more:
 			e.window = 0 // what changes between two polls is little
 			return nil

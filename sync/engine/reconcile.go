@@ -48,6 +48,7 @@ type Reconciled struct {
 	Stray          int          `json:"stray"`
 	TasksPurged    int          `json:"tasks_purged"`
 	TasksChanged   int          `json:"tasks_changed"`   // a poll had missed something of them
+	TasksUnread    int          `json:"tasks_unread"`    // that the store lacks
 	PersonsChanged int          `json:"persons_changed"` // another Bizible Person goes before the one in use
 	PersonsRemoved int          `json:"persons_removed"` // of callpoint, replaced and without a record
 	Fixed          bool         `json:"fixed"`
@@ -58,7 +59,7 @@ type Reconciled struct {
 
 // Differs reports whether anything is to be mended.
 func (r Reconciled) Differs() bool {
-	return r.Gone+r.Edited+r.TasksPurged+r.TasksChanged+r.PersonsChanged > 0
+	return r.Gone+r.Edited+r.TasksPurged+r.TasksChanged+r.TasksUnread+r.PersonsChanged > 0
 }
 
 // String is one line for people.
@@ -73,8 +74,8 @@ func (r Reconciled) String() string {
 	if r.PersonsChanged+r.PersonsRemoved > 0 {
 		done = fmt.Sprintf("%d persons replaced by another, %d of callpoint deleted; %s", r.PersonsChanged, r.PersonsRemoved, done)
 	}
-	return fmt.Sprintf("%d records and %d Tasks compared: %d records gone, %d edited, %d unknown to the store; %d Tasks purged, %d changed unseen; %s",
-		r.Records, r.Tasks, r.Gone, r.Edited, r.Stray, r.TasksPurged, r.TasksChanged, done)
+	return fmt.Sprintf("%d records and %d Tasks compared: %d records gone, %d edited, %d unknown to the store; %d Tasks purged, %d changed unseen, %d never read; %s",
+		r.Records, r.Tasks, r.Gone, r.Edited, r.Stray, r.TasksPurged, r.TasksChanged, r.TasksUnread, done)
 }
 
 func (r *Reconciled) note(d Difference) {
@@ -84,7 +85,7 @@ func (r *Reconciled) note(d Difference) {
 }
 
 // Reconcile compares the store with the org: records gone or edited by hand, Tasks that
-// were deleted for good. With fix it mends: what was purged counts as deleted, and what
+// were deleted for good, and Tasks that were never read. With fix it mends: what was purged counts as deleted, and what
 // does not stand as it should is written again.
 func (e *Engine) Reconcile(ctx context.Context, fix bool) (r Reconciled, err error) {
 	err = e.alone(ctx, func() error {
@@ -106,6 +107,9 @@ func (e *Engine) reconcile(ctx context.Context, fix, careful bool) (r Reconciled
 	if careful && r.TasksPurged > manyPurged && float64(r.TasksPurged) > purgedShare*float64(r.Tasks) {
 		e.cfg.Log.Error("many Tasks are gone: was a permission lost? Nothing is mended; callpoint reconcile --fix does", "tasks", r.TasksPurged, "of", r.Tasks)
 		return r, nil
+	}
+	if err := e.unreadTasks(ctx, fix, &r); err != nil {
+		return r, fmt.Errorf("look for tasks that were never read: %w", err)
 	}
 	if err := e.preferPersons(ctx, fix, &r); err != nil {
 		return r, fmt.Errorf("compare persons: %w", err)
@@ -273,7 +277,7 @@ func (e *Engine) reconcileWeekly(ctx context.Context) error {
 		}
 		if r.Differs() {
 			e.cfg.Log.Warn("store and org differed", "records_gone", r.Gone, "edited", r.Edited, "tasks_purged", r.TasksPurged,
-				"tasks_changed", r.TasksChanged, "mended", r.Fixed)
+				"tasks_changed", r.TasksChanged, "tasks_unread", r.TasksUnread, "mended", r.Fixed)
 		}
 		return e.cfg.Store.SetState(ctx, "reconciled", e.local())
 	})

@@ -42,6 +42,7 @@ func (s *Server) mends(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/parked", s.parked)
 	mux.HandleFunc("POST /v1/parked/retry", s.retryParked)
 	mux.HandleFunc("POST /v1/reconcile", s.reconcile)
+	mux.HandleFunc("POST /v1/reread", s.reread)
 	mux.HandleFunc("POST /v1/retract", s.retract)
 }
 
@@ -91,6 +92,32 @@ func (s *Server) retryParked(w http.ResponseWriter, r *http.Request) {
 		answer.Error = err.Error()
 	}
 	reply(w, http.StatusOK, answer)
+}
+
+// Reread is the answer of /v1/reread.
+type Reread struct {
+	From    time.Time      `json:"from"` // what changed since then was read
+	Summary engine.Summary `json:"cycle"`
+}
+
+// reread reads the Tasks that changed since a time (since=) once more.
+func (s *Server) reread(w http.ResponseWriter, r *http.Request) {
+	since, err := time.Parse(time.RFC3339, r.URL.Query().Get("since"))
+	if err != nil || since.After(s.cfg.Now()) {
+		reply(w, http.StatusBadRequest, map[string]string{"error": "since: not an RFC 3339 time in the past"})
+		return
+	}
+	from, err := s.cfg.Engine.Reread(r.Context(), since)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	report, err := s.cfg.Engine.Sync(r.Context())
+	if err = errors.Join(err, report.Err); err != nil {
+		fail(w, err)
+		return
+	}
+	reply(w, http.StatusOK, Reread{from, report.Summary})
 }
 
 func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) {
