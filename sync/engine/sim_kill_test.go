@@ -25,7 +25,7 @@ func TestKilledWithCallsUnderWay(t *testing.T) {
 			})
 		}
 	}
-	for _, step := range []string{"page-read", "page-stored", "resolved", "resolution-stored", "intent-stored", "answered", "outcome-stored"} {
+	for _, step := range []string{"page-read", "page-stored", "resolved", "resolution-stored", "placed", "placement-stored", "intent-stored", "answered", "outcome-stored"} {
 		if seen[step] == 0 {
 			t.Errorf("no call was under way at %s: nothing is proved of it", step)
 		}

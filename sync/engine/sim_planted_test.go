@@ -123,8 +123,8 @@ var simPlants = map[string]simPlant{
 				continue`},
 	"sent twice at once": {"corrected-on-its-way", "writer.go", `func(key string) bool { return w.taken[key] })`,
 		`func(key string) bool { return w.taken[key] && !planted("sent twice at once") })`},
-	"deleted beside the writing": {"person-of-a-deleted-record", "writer.go", `			if rest && w.open == 0 && len(w.deletes) > 0 {`,
-		`			if rest && (w.open == 0 || planted("deleted beside the writing")) && len(w.deletes) > 0 {`},
+	"deleted beside the writing": {"person-of-a-deleted-record", "writer.go", `			case rest && w.open == 0 && len(w.deletes) > 0:`,
+		`			case rest && (w.open == 0 || planted("deleted beside the writing")) && len(w.deletes) > 0:`},
 	"deleted as it was read": {"wanted-again-before-it-was-deleted", "writer.go", `bool { return slices.Contains(changed, t.Key) })`,
 		`bool { return slices.Contains(changed, t.Key) && !planted("deleted as it was read") })`},
 	"cursor over the page on its way": {"ties-across-pages", "poll.go", `	if page.Next != "" && len(page.Records) > 0 {

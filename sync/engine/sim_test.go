@@ -81,7 +81,7 @@ func simulate(t *testing.T, seed uint64) *simWorld {
 	w := newSimWorld(t, seed, cfg)
 	w.org.KeysFreedLate(r.IntN(3) == 0)
 	w.org.EqualMasterPasses(r.IntN(3) == 0)
-	w.settings.RetractDelete, w.anonymous, w.follows = r.IntN(2) == 0, true, true
+	w.settings.RetractDelete, w.anonymous = r.IntN(2) == 0, true
 	w.settings.Journey = seed%2 == 0
 	w.batch = simPick(r, 2, 5, 25)
 	w.sentOn = r.IntN(2) == 0
@@ -163,7 +163,7 @@ func (w *simWorld) compare() {
 	m.person = w.personOf
 	m.settings, m.delete, m.records, m.contacts = w.settings, w.settings.RetractDelete, maps.Clone(got), map[string]string{}
 	for _, lead := range w.org.Records("Lead") {
-		if contact, _ := lead["ConvertedContactId"].(string); contact != "" && w.follows {
+		if contact, _ := lead["ConvertedContactId"].(string); contact != "" {
 			m.contacts[lead["Id"].(string)] = contact
 		}
 	}

@@ -63,8 +63,6 @@ type simWorld struct {
 	failed int
 	told   int // Tasks that say why
 	people int // persons whose records were added up
-	// follows: conversions are known where no Task was touched, too.
-	follows bool
 
 	anonymous bool // calls without a WhoId are of nobody
 
