@@ -111,6 +111,9 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		}, "failed   field", []string{"Region__c", "required"}},
 		{"no person field", nil, orgsim.Config{}, func(b *bench) { b.org.Schema(touchpoints).RemoveField("bizible2__Bizible_Person__c") },
 			"failed   person_field", []string{"no field-level security", "Read on Bizible Persons"}},
+		{"an object of the org's own", []string{"CALLPOINT_TOUCHPOINT_OBJECT=My_Touch__c"}, orgsim.Config{}, func(b *bench) {
+			b.org.AddObject("My_Touch__c", "a0Z", orgsim.Field{Name: "bizible2__UniqueId__c", ExternalID: true, Unique: true})
+		}, "ok       person_field", []string{"My_Touch__c has no field bizible2__Bizible_Person__c"}},
 		{"persons", nil, orgsim.Config{}, gone(persons), "failed   " + persons, []string{"grant access"}},
 		{"person field", nil, orgsim.Config{}, func(b *bench) { b.org.Schema(persons).LockField("bizible2__Lead__c") },
 			"failed   " + persons, []string{"bizible2__Lead__c"}},

@@ -211,6 +211,8 @@ func (k *checker) master(o salesforce.Object) {
 	const name = "person_field"
 	f, ok := o.Field(personField)
 	switch {
+	case !ok && !packaged(o.Name):
+		k.ok(name, "%s has no field %s: its records belong to no person", o.Name, personField)
 	case !ok:
 		k.fail(name, "A master-detail field has no field-level security: grant Read on Bizible Persons, its master.", "%s has no field %s that this user may read", o.Name, personField)
 	case !f.Createable:

@@ -229,3 +229,12 @@ func TestTryWritePermissionSet(t *testing.T) {
 		t.Errorf("with these rights: %q, %v", a.Notes, rows)
 	}
 }
+
+// TestCheckShowsTheMaster describes the person of the touchpoint as the package has it.
+func TestCheckShowsTheMaster(t *testing.T) {
+	t.Parallel()
+	out, _, code := newBench(t).run("check")
+	if code != exitDone || !strings.Contains(out, "ok       person_field      bizible2__Bizible_Person__c is a master-detail: set when a touchpoint is created, never changed") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}

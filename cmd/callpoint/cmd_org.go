@@ -39,7 +39,18 @@ records under /sim/, a test API that real Salesforce does not have.
 --hide, --read-only and --no-object take permissions away from the integration user,
 to try what callpoint check finds. --permission-set deploys a permission set as
 Salesforce would: it refuses required and master-detail fields, and permissions
-without those that they depend on.`,
+without those that they depend on.
+
+The test API, which needs no login:
+  POST   /sim/insert/OBJECT            a record as JSON, or an array of records
+  POST   /sim/update/OBJECT/ID         fields as JSON
+  DELETE /sim/OBJECT/ID[?purge=true]   to the recycle bin, or for good
+  POST   /sim/undelete/OBJECT/ID
+  GET    /sim/records/OBJECT[/ID]
+  GET    /sim/stats                    requests, records and bytes; POST /sim/stats/reset
+  POST   /sim/fault                    a script as for --fault; DELETE /sim/fault ends all
+  POST   /sim/permission-set           metadata XML, as for --permission-set
+  POST   /sim/expire                   ends every session`,
 		Example: `  callpoint org --listen 127.0.0.1:8426
   curl -s -X POST 127.0.0.1:8426/sim/insert/Task -d '{"Subject":"Call","Type":"Call","TaskSubtype":"Call","CallType":"Inbound"}'
   curl -s 127.0.0.1:8426/sim/records/bizible2__Bizible_Touchpoint__c

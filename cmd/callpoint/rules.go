@@ -72,7 +72,7 @@ func (c *Config) rules() (rules, error) {
 			problems = append(problems, fmt.Errorf("CALLPOINT_REASON_FIELD=%s: %s", c.Reason, problem))
 		}
 	} else if c.Reason != "" {
-		mapped := s.Fields.Names()
+		mapped := mapping.DefaultFields().Names()
 		if f, err := mapping.ParseFields(own); len(own) > 0 && err == nil {
 			mapped = f.Names()
 		}

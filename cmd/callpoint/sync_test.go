@@ -262,7 +262,7 @@ func TestErrorsNameTheCure(t *testing.T) {
 		{"unknown command", newBench(t), nil, []string{"statsu"}, exitUsage, []string{`unknown command "statsu" for "callpoint"; did you mean status?`}},
 		{"unknown subcommand", newBench(t), nil, []string{"store", "chekc"}, exitUsage, []string{`unknown command "chekc" for "callpoint store"; did you mean check?`}},
 		{"misspelled flag", newBench(t), nil, []string{"calls", "--sinse", "7d"}, exitUsage, []string{"unknown flag: --sinse; did you mean --since?"}},
-		{"misspelled value", newBench(t), nil, []string{"calls", "--reason", "outside_windows"}, exitUsage, []string{"outside_windows", "did you mean outside_window?"}},
+		{"misspelled value", newBench(t), nil, []string{"calls", "--reason", "outside_windows"}, exitUsage, []string{"--reason outside_windows", "did you mean outside_window?"}},
 		{"misspelled format", newBench(t), nil, []string{"calls", "-o", "jsn"}, exitUsage, []string{"--output jsn: use text or json or csv; did you mean json?"}},
 		{"an argument too few", newBench(t), nil, []string{"store", "backup"}, exitUsage, []string{"usage: callpoint store backup FILE", "Run callpoint store backup --help"}},
 	} {

@@ -112,7 +112,7 @@ func TestErrorsAreJSONToo(t *testing.T) {
 		want string
 	}{
 		{b, []string{"calls", "-o", "json"}, exitFailed, "there is no store"},
-		{b, []string{"calls", "--output=json", "--reason", "none"}, exitUsage, "none is none of"},
+		{b, []string{"calls", "--output=json", "--reason", "none"}, exitUsage, "--reason none"},
 		{b, []string{"-o", "json", "explain"}, exitUsage, "accepts 1 arg"},
 		{b, []string{"-o", "json", "snyc"}, exitUsage, "snyc"},
 		{b, []string{"status", "-ojson", "--nothing"}, exitUsage, "unknown flag: --nothing"},

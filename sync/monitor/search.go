@@ -178,10 +178,10 @@ func ParseCallQuery(value func(name string) string, now time.Time) (q CallQuery,
 	q = CallQuery{Reason: mapping.Reason(value("reason")), State: store.State(value("state")), Channel: value("channel"),
 		Q: strings.TrimSpace(value("q")), Page: 1, Limit: mostCalls}
 	if q.Reason != "" && !slices.Contains(reasons, q.Reason) {
-		return q, &badRequest{fmt.Errorf("reason=%s is none of %s", q.Reason, joined(reasons))}
+		return q, &badRequest{fmt.Errorf("reason %s is not valid; use one of %s", q.Reason, joined(reasons))}
 	}
 	if q.State != "" && !slices.Contains(states, q.State) {
-		return q, &badRequest{fmt.Errorf("state=%s is none of %s", q.State, joined(states))}
+		return q, &badRequest{fmt.Errorf("state %s is not valid; use one of %s", q.State, joined(states))}
 	}
 	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
 		if text := value(name); text != "" {
