@@ -167,3 +167,18 @@ func TestContainerImage(t *testing.T) {
 		t.Errorf("made again, the image differs: %v", err)
 	}
 }
+
+// The list of licences holds their texts, of Go itself at least.
+func TestLicences(t *testing.T) {
+	t.Parallel()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := sh(t, ".", "go run ./packaging/licenses '"+binary+"'")
+	for _, want := range []string{"the Go standard library and runtime go1", ": LICENSE\n", "Redistributions of source code must retain the above copyright"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the list lacks %q", want)
+		}
+	}
+}

@@ -58,6 +58,8 @@ question has a flag, and --yes asks nothing. It writes /etc/callpoint/callpoint.
 secret beside it, readable by root alone (the systemd units hand it to the service), creates
 the store, runs check, and prints what is left to do.
 
+With --dir the configuration and the store are in that folder, for --env-file.
+
 Answers that are known already are kept: running it twice changes nothing. A configuration
 for another org is changed with --force only. Setup in Salesforce comes first:
 docs/salesforce-setup.md.`,

@@ -161,7 +161,6 @@ func (s *source) Close() error {
 // bar shows how far an import is, on a terminal alone.
 type bar struct {
 	out   *os.File // nil: not shown
-	width int
 	bar   *pb.ProgressBar
 	last  time.Time
 	calls int

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -33,8 +32,12 @@ func write(w io.Writer, binary string) error {
 	if err != nil {
 		return err
 	}
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "The program is made of these modules, under their own licences.\n")
-	problems := []error{one(w, "the Go standard library and runtime", info.GoVersion, runtime.GOROOT())}
+	problems := []error{one(w, "the Go standard library and runtime", info.GoVersion, strings.TrimSpace(string(root)))}
 	for _, m := range info.Deps {
 		if m.Replace != nil {
 			m = m.Replace
@@ -72,7 +75,7 @@ func one(w io.Writer, path, version, dir string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "\n%s\n%s %s: %s\n%[1]s\n\n%s\n", strings.Repeat("=", 80), path, version, name, strings.TrimSpace(string(text)))
+		fmt.Fprintf(w, "\n%[1]s\n%[2]s %[3]s: %[4]s\n%[1]s\n\n%[5]s\n", strings.Repeat("=", 80), path, version, name, strings.TrimSpace(string(text)))
 	}
 	return nil
 }
