@@ -247,14 +247,25 @@ func TestAPICallsOfAFirstRun(t *testing.T) {
 	for i := range leads {
 		leads[i] = r.lead(fmt.Sprint("L", i))
 	}
-	r.seen(calls, func(i int) string { return leads[i%people] })
+	tasks := r.seen(calls, func(i int) string { return leads[i%people] })
 	s := r.cycle()
-	if s.TouchpointsWritten != calls || len(r.org.Records(person)) != people || s.Parked != 0 {
+	if len(r.org.Records(touchpoint)) != calls || len(r.org.Records(person)) != people || s.Parked != 0 {
 		t.Fatalf("%+v", s)
 	}
 	t.Logf("%d calls of %d people: %d API calls", calls, people, s.APICalls)
 	if most := max(8, calls/500); s.APICalls > most || r.org.Requests().APICalls != s.APICalls {
 		t.Errorf("%d API calls by our count, %d by the org's, want at most %d", s.APICalls, r.org.Requests().APICalls, most)
+	}
+	r.agree()
+	// A later change of all of them takes the pages to read and a call for each thousand records.
+	for _, task := range tasks {
+		r.update("Task", task, map[string]any{"Type": "Meeting"})
+	}
+	r.clock.advance(time.Hour / 2)
+	s = r.cycle()
+	t.Logf("all of them changed: %d API calls", s.APICalls)
+	if most := calls/2000 + calls/1000; s.APICalls > most || s.TouchpointsWritten != calls {
+		t.Errorf("all of them changed: %d API calls, want at most %d; %+v", s.APICalls, most, s)
 	}
 	r.agree()
 }
