@@ -22,6 +22,16 @@ type FieldInfo struct {
 // defaultLength is the limit of a text for which the org reports none.
 const defaultLength = 255
 
+// PersonField returns the field that takes the Bizible Person; empty if none does.
+func (m *FieldMap) PersonField() string {
+	for i := range m.fields {
+		if m.fields[i].kind == personValue {
+			return m.fields[i].name
+		}
+	}
+	return ""
+}
+
 // Lookups lists the fields that refer to records other than the person and the Contact of
 // a call. A map that was not fitted to an org knows of none.
 func (m *FieldMap) Lookups() (names []string) {

@@ -63,6 +63,9 @@ type Config struct {
 	Log     *slog.Logger
 	// AtStep is called at the named steps of a cycle. Tests crash there; nil in production.
 	AtStep func(step string)
+	// Mistake reports whether the engine is to make a named mistake, so that tests can show
+	// that they notice it; nil in production.
+	Mistake func(name string) bool
 }
 
 const (
@@ -309,3 +312,6 @@ func (e *Engine) Last() Report {
 	r.Paused = openPauses(e.pauses)
 	return r
 }
+
+// mistaken reports whether a test wants a mistake to be made.
+func (e *Engine) mistaken(name string) bool { return e.cfg.Mistake != nil && e.cfg.Mistake(name) }

@@ -60,7 +60,7 @@ func (e *Engine) findNames(ctx context.Context, w *writer) error {
 	if _, err := e.cfg.Store.NameCalls(ctx, named); err != nil {
 		return err
 	}
-	return e.adoptPersons(ctx, w, waiting, persons.found.persons, now)
+	return e.adoptPersons(ctx, w, waiting, &persons.found, now)
 }
 
 // nextLook is when somebody who was not found is looked for again.
@@ -82,13 +82,13 @@ func (e *Engine) waitingForPersons(w *writer, now time.Time) ([]store.Touchpoint
 }
 
 // adoptPersons makes touchpoints due whose person exists now.
-func (e *Engine) adoptPersons(ctx context.Context, w *writer, waiting []store.Touchpoint, found map[string]string, now time.Time) error {
+func (e *Engine) adoptPersons(ctx context.Context, w *writer, waiting []store.Touchpoint, found *personLookUp, now time.Time) error {
 	var persons []store.Person
 	var keys, later []string
 	for _, t := range waiting {
 		w.looked[t.Key] = true
-		if id := found[t.Who]; id != "" {
-			persons, keys = append(persons, store.Person{Who: t.Who, RecordID: id}), append(keys, t.Key)
+		if found.persons[t.Who] != "" {
+			persons, keys = append(persons, found.person(t.Who)), append(keys, t.Key)
 		} else if next := nextLook(t.NextAttempt, t.Since, now); !next.Equal(t.NextAttempt) {
 			later = append(later, t.Key)
 		}

@@ -48,7 +48,7 @@ func (w *writer) pack(c cargo) (parcels []parcel, batches []salesforce.Batch) {
 		for _, t := range rows {
 			record := map[string]any{w.e.cfg.ExternalID: t.Key}
 			mode, master := w.modeOf(&t.Touchpoint), ""
-			if mode == create {
+			if mode == create && !w.e.mistaken("person forgotten on create") || mode == update && w.e.mistaken("person sent on update") {
 				w.link(record, t.Touchpoint)
 				master = w.persons[t.Who].RecordID
 			}

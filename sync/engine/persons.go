@@ -85,7 +85,7 @@ func (w *writer) personsFound(ctx context.Context, due []*waiting, whos []string
 			w.refused[who] = busy[who]
 			delete(found.persons, who)
 		}
-		p := store.Person{Who: who, RecordID: found.persons[who]}
+		p := found.person(who)
 		w.persons[who], w.fresh[who] = p, true
 		if p.RecordID != "" {
 			keep = append(keep, p)
@@ -116,9 +116,16 @@ func (w *writer) personsFound(ctx context.Context, due []*waiting, whos []string
 // A personLookUp is what the org said about Leads and Contacts.
 type personLookUp struct {
 	persons  map[string]string // by Lead or Contact: the record id of its person
+	keys     map[string]string // by record id of a person: its key
 	follow   []map[string]any  // updates that set the Contact of a converted Lead's person
 	asked    []string          // Leads that were asked about
 	contacts map[string]string // those of them that are converted, with their Contact
+}
+
+// person returns what is to be remembered of a Lead or Contact.
+func (l *personLookUp) person(who string) store.Person {
+	id := l.persons[who]
+	return store.Person{Who: who, RecordID: id, Key: l.keys[id]}
 }
 
 // lookUpPersons finds the persons that the org holds for Leads and Contacts, and which of
@@ -145,7 +152,7 @@ type personFinder struct {
 }
 
 func newPersonFinder(e *Engine) *personFinder {
-	return &personFinder{e: e, found: personLookUp{persons: map[string]string{}, contacts: map[string]string{}},
+	return &personFinder{e: e, found: personLookUp{persons: map[string]string{}, keys: map[string]string{}, contacts: map[string]string{}},
 		marketo: map[string]bool{}, converted: map[string]string{}}
 }
 
@@ -166,7 +173,7 @@ func (f *personFinder) questions(whos []string) (all []question) {
 		}
 		if len(contacts) > 0 && f.e.personHas(personLead) {
 			all = append(all, question{about: leadObject, row: f.throughLead, soql: fmt.Sprintf(
-				"SELECT Id, %[1]s.ConvertedContactId FROM %[2]s WHERE %[3]s = null AND %[1]s.ConvertedContactId IN (%[4]s) ORDER BY CreatedDate, Id",
+				"SELECT Id, "+personKey+", %[1]s.ConvertedContactId FROM %[2]s WHERE %[3]s = null AND %[1]s.ConvertedContactId IN (%[4]s) ORDER BY CreatedDate, Id",
 				relation(personLead), personObject, personContact, strings.Join(contacts, ","))})
 		}
 	}
@@ -202,6 +209,7 @@ func (e *Engine) personHas(field string) bool {
 func (f *personFinder) direct(r salesforce.Record) error {
 	id, _ := r["Id"].(string)
 	key, _ := r[personKey].(string)
+	f.found.keys[id] = key
 	marketo := strings.HasPrefix(key, marketoPerson)
 	for _, field := range []string{personLead, personContact} {
 		who, _ := r[field].(string)
@@ -215,8 +223,9 @@ func (f *personFinder) direct(r salesforce.Record) error {
 func (f *personFinder) throughLead(r salesforce.Record) error {
 	lead, _ := r[relation(personLead)].(map[string]any)
 	contact, _ := lead["ConvertedContactId"].(string)
+	key, _ := r[personKey].(string)
 	if id, _ := r["Id"].(string); contact != "" && f.converted[contact] == "" {
-		f.converted[contact] = id
+		f.converted[contact], f.found.keys[id] = id, key
 	}
 	return nil
 }
@@ -269,7 +278,7 @@ func (e *Engine) latePersons(ctx context.Context, whos []string, known map[strin
 		return fmt.Errorf("look up persons: %w", err)
 	}
 	for who, id := range found.persons {
-		known[who] = store.Person{Who: who, RecordID: id}
+		known[who] = store.Person{Who: who, RecordID: id, Key: found.keys[id]}
 	}
 	return nil
 }
@@ -314,6 +323,9 @@ func (w *writer) losePersons(ctx context.Context, ids map[string]bool) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	if w.e.mistaken("cascade not noticed") {
+		return w.forgetPersons(ctx, ids)
+	}
 	lost, err := w.e.cfg.Store.LosePersons(ctx, w.e.local(), ids)
 	if err == nil {
 		w.e.cfg.Log.Info("Bizible Persons were deleted or merged: they are looked up again, and their touchpoints written again",
@@ -321,4 +333,16 @@ func (w *writer) losePersons(ctx context.Context, ids map[string]bool) error {
 		maps.DeleteFunc(w.persons, func(_ string, p store.Person) bool { return ids[p.RecordID] })
 	}
 	return err
+}
+
+// forgetPersons forgets persons, but not what was deleted with them.
+func (w *writer) forgetPersons(ctx context.Context, ids map[string]bool) error {
+	var whos []string
+	for who, p := range w.persons {
+		if ids[p.RecordID] {
+			whos = append(whos, who)
+			delete(w.persons, who)
+		}
+	}
+	return w.e.cfg.Store.ForgetPersons(ctx, whos)
 }

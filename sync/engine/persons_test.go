@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"callpoint/mapping"
 	"callpoint/store"
 	"callpoint/sync/engine"
 	"callpoint/sync/orgsim"
@@ -393,4 +394,19 @@ func TestPreferredPerson(t *testing.T) {
 		t.Errorf("again: %+v %v", again, err)
 	}
 	r.agree()
+}
+
+// TestMapWithoutThePersonIsRefused: no touchpoint can be created without its person.
+func TestMapWithoutThePersonIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, orgsim.Config{}, func(e *engine.Config, _ *salesforce.Config) {
+		fields, err := mapping.ParseFields([]byte("bizible2__Bizible_Person__c = -\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Settings.Fields = fields
+	})
+	if err := r.fails(); !strings.Contains(err.Error(), personField+" = person") {
+		t.Errorf("%v", err)
+	}
 }

@@ -31,7 +31,7 @@ func (e *Engine) preferPersons(ctx context.Context, fix bool, r *Reconciled) err
 			case "":
 				dead[p.RecordID] = true
 			default:
-				changed[p.Who] = store.Person{Who: p.Who, RecordID: id}
+				changed[p.Who] = found.person(p.Who)
 				r.note(Difference{Kind: PersonChanged, Key: p.Who, Fields: map[string]FieldChange{personObject: {p.RecordID, id}}})
 			}
 		}

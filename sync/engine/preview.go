@@ -113,6 +113,8 @@ func (e *Engine) preview(ctx context.Context, due []store.Touchpoint, p *Preview
 		case t.Delete:
 			r.Action = WouldDelete
 			p.Delete++
+		case e.cfg.Persons == PersonsReuse && t.PersonField != "" && persons[t.Who].RecordID == "":
+			continue // it waits for its person
 		case stands:
 			r.Action = WouldChange
 			if r.Fields = changes(t, record, persons); len(r.Fields) == 0 {

@@ -136,7 +136,7 @@ func (r *receipt) take(ctx context.Context, results [][]salesforce.Result) error
 func (r *receipt) written(p *parcel, row int, result salesforce.Result) {
 	delete(r.e.suspects, p.name(row))
 	if p.whos != nil {
-		person := store.Person{Who: p.whos[row], RecordID: result.ID}
+		person := store.Person{Who: p.whos[row], RecordID: result.ID, Key: store.CallKey(p.whos[row])}
 		r.w.persons[person.Who], r.w.fresh[person.Who] = person, true
 		r.persons = append(r.persons, person)
 		return

@@ -132,6 +132,11 @@ func (e *Engine) fit(s *schema) error {
 	if err != nil {
 		return &ConfigError{fmt.Errorf("CALLPOINT_FIELDS: %w", err)}
 	}
+	for _, f := range tp.Fields {
+		if f.Required() && slices.Contains(f.ReferenceTo, personObject) && !strings.EqualFold(fitted.PersonField(), f.Name) {
+			return configError("CALLPOINT_FIELDS has no usable line for %s, and Salesforce creates no %s without it: add the line %s = person", f.Name, tp.Name, f.Name)
+		}
+	}
 	e.cfg.Settings.Fields = fitted
 	s.Dropped = append(s.Dropped, dropped...)
 	e.reasonField = e.cfg.ReasonField
