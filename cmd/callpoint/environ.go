@@ -16,7 +16,6 @@ import (
 
 	"callpoint/when"
 
-	"github.com/joho/godotenv"
 	"github.com/sethvargo/go-envconfig"
 )
 
@@ -113,7 +112,7 @@ func (p *program) systemSettings() (envFile string, unread error) {
 func loadConfig(environ []string, envFile string) (Config, error) {
 	env, folder := map[string]string{}, ""
 	if envFile != "" {
-		file, err := godotenv.Read(envFile)
+		file, err := readEnvFile(envFile)
 		if err != nil {
 			return Config{}, fmt.Errorf("--env-file: %w", err)
 		}
@@ -121,6 +120,7 @@ func loadConfig(environ []string, envFile string) (Config, error) {
 			env[k] = v
 		}
 		folder = filepath.Dir(envFile)
+		exportProcessVariables(file)
 	}
 	own := map[string]string{}
 	for _, kv := range environ {

@@ -13,7 +13,6 @@ import (
 
 	project "callpoint"
 
-	"github.com/joho/godotenv"
 )
 
 // The secrets of a set-up, beside its env file.
@@ -47,7 +46,7 @@ func openSetup(dir string) (*setupFiles, error) {
 		return nil, err
 	}
 	s.old, s.text = string(b), string(b)
-	if s.env, err = godotenv.Unmarshal(s.old); err != nil {
+	if s.env, err = parseEnvFile(s.old); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.envFile, err)
 	}
 	return s, nil

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -95,8 +96,15 @@ func TestThroughAProxyWithAPrivateAuthority(t *testing.T) {
 	if _, errs, code := b.run("--sync-once"); code != exitFailed || !strings.Contains(errs, "certificate") {
 		t.Errorf("a certificate that nobody vouches for: exit %d\n%s", code, errs)
 	}
+	plain := b.env
 	b.env = append(b.env, "SSL_CERT_FILE="+certFile)
 	if out, errs, code := b.run("--sync-once"); code != exitDone || connects.Load() < 2 {
 		t.Errorf("exit %d after %d connections\n%s%s", code, connects.Load(), out, errs)
+	}
+	// The same from an env file, as systemd reads it for the daemon.
+	b.env = slices.DeleteFunc(slices.Clone(plain), func(kv string) bool { return strings.HasPrefix(kv, "HTTPS_PROXY=") })
+	file, before := tempFile(t, "callpoint.env", []byte("HTTPS_PROXY="+proxy+"\nSSL_CERT_FILE=\""+certFile+"\"\n")), connects.Load()
+	if out, errs, code := b.run("--sync-once", "--env-file", file); code != exitDone || connects.Load() == before {
+		t.Errorf("from an env file: exit %d after %d connections\n%s%s", code, connects.Load()-before, out, errs)
 	}
 }
