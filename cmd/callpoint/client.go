@@ -89,6 +89,16 @@ func daemonClient(c Config) (*http.Client, string) {
 	}, "http://" + host
 }
 
+// pathEscape escapes an id for one segment of a path, dots too: a segment of dots alone
+// would be taken out of it.
+func pathEscape(id string) string {
+	escaped := url.PathEscape(id)
+	if strings.Trim(id, ".") == "" {
+		escaped = strings.ReplaceAll(escaped, ".", "%2E")
+	}
+	return escaped
+}
+
 // daemonAddress returns where commands look for the daemon first.
 func (c *Config) daemonAddress() string {
 	if c.remoteHost() {

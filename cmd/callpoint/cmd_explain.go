@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"callpoint/sync/monitor"
@@ -27,7 +26,7 @@ never read gives exit code 1.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var v monitor.CallView
-			if err := p.ask(cmd.Context(), http.MethodGet, "/v1/calls/"+url.PathEscape(args[0]), nil, &v); err != nil {
+			if err := p.ask(cmd.Context(), http.MethodGet, "/v1/calls/"+pathEscape(args[0]), nil, &v); err != nil {
 				return err
 			}
 			if p.output == "json" {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"callpoint/mapping"
@@ -45,7 +44,7 @@ func (p *program) forget(ctx context.Context, given string) error {
 		return usage(errors.New("not a plausible BizibleId: it is blank, longer than 255 bytes, or has control characters"))
 	}
 	var e store.Erased
-	running, err := p.daemonCall(ctx, c, http.MethodDelete, "/v1/visitors/"+url.PathEscape(id), nil, &e)
+	running, err := p.daemonCall(ctx, c, http.MethodDelete, "/v1/visitors/"+pathEscape(id), nil, &e)
 	if !running && err == nil {
 		err = p.withStore(c, func(s *store.Store) error {
 			e, err = s.Forget(ctx, id, time.Now())

@@ -162,6 +162,7 @@ func (c *Config) validate() (problems []error) {
 		}
 	}
 	c.validateAlerts(bad)
+	c.validateNames(bad)
 	if c.StoreMaxSize > 0 && c.StoreMaxSize < 16<<20 {
 		bad("CALLPOINT_STORE_MAX_SIZE", "%d bytes are too few; use at least 16MiB, or 0 for no limit", c.StoreMaxSize)
 	}

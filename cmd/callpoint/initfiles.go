@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	project "callpoint"
-
 )
 
 // The secrets of a set-up, beside its env file.

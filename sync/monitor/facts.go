@@ -82,6 +82,10 @@ func (s *Server) Run(ctx context.Context) {
 		if now.Sub(backlog) >= backlogEvery {
 			s.refresh()
 			backlog = now
+			if s.unsaved() { // a kill loses no more than the last seconds
+				s.probe(ctx)
+				probe = now
+			}
 			continue
 		}
 		err := s.cfg.Store.Writable()
@@ -154,6 +158,9 @@ func (s *Server) refresh() {
 	if stale {
 		f.recent, f.before, f.credit, s.rated = rated.recent, rated.before, rated.credit, now
 	}
+	if rated.written.After(s.history.Written) {
+		s.history.Written = rated.written // a kill may have lost what was in memory
+	}
 	if received.After(s.history.Received) {
 		s.history.Received = received
 	}
@@ -169,6 +176,7 @@ var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 type rates struct {
 	recent, before share
 	credit         credit
+	written        time.Time // when the last of their records was written
 }
 
 // rates counts the newest calls.
@@ -182,6 +190,9 @@ func (s *Server) rates(now time.Time) (r rates, err error) {
 		}
 		if !c.At.Before(month) {
 			r.credit.add(c, t)
+		}
+		if t != nil && t.WrittenAt.After(r.written) {
+			r.written = t.WrittenAt
 		}
 		into := &r.recent
 		if c.At.Before(week) {

@@ -207,6 +207,9 @@ func checkCollectorAge(s *Server, v *view) (Status, string) {
 	since, detail := v.Received, "no event since the start"
 	if since.IsZero() {
 		since = s.began
+		if !v.earliest.IsZero() {
+			detail = "no event since this start; the store holds earlier ones"
+		}
 	} else {
 		detail = "last event " + ago(v.now.Sub(since)) + " ago"
 	}

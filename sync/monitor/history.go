@@ -96,5 +96,18 @@ func (s *Server) Save(ctx context.Context) error {
 	s.mu.Lock()
 	h := s.history
 	s.mu.Unlock()
-	return s.cfg.Store.SetState(ctx, historyState, h)
+	err := s.cfg.Store.SetState(ctx, historyState, h)
+	if err == nil {
+		s.mu.Lock()
+		s.saved = h.newest()
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// unsaved reports whether the history holds something newer than the store does.
+func (s *Server) unsaved() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.history.newest().After(s.saved)
 }

@@ -52,6 +52,7 @@ type Server struct {
 	mu      sync.Mutex
 	facts   facts     // guarded by mu
 	history history   // guarded by mu
+	saved   time.Time // the newest time of the history that the store holds; guarded by mu
 	rated   time.Time // when the match rate was last looked at; guarded by mu
 	days    *dayIndex // of the zone that the pages had last; guarded by mu
 }
