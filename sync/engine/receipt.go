@@ -312,7 +312,10 @@ func (w *writer) wrongPerson(t store.Touchpoint, master string, err *salesforce.
 
 // outcome says what to do about a row that was refused.
 func (e *Engine) outcome(t store.Touchpoint, err *salesforce.Error, class salesforce.Class) store.Outcome {
-	o := store.Outcome{Key: t.Key, Hash: t.Hash, Delete: t.Delete, Code: err.Code, Message: err.Message}
+	o := store.Outcome{Key: t.Key, Hash: t.Hash, Delete: t.Delete, Code: refusedAlike(err), Message: err.Message}
+	if o.Message == "" && err.Err != nil {
+		o.Message = err.Err.Error()
+	}
 	switch class {
 	case salesforce.Retry, salesforce.WaitParent, salesforce.Split:
 		if t.Attempts+1 < attemptsToPark {
@@ -359,7 +362,7 @@ func (r *receipt) store(ctx context.Context) error {
 // statusName names an error without a code.
 func statusName(status int) string {
 	if status == 0 {
-		return "no answer"
+		return salesforce.CodeNoAnswer
 	}
 	return strings.TrimSpace("HTTP " + strconv.Itoa(status) + " " + http.StatusText(status))
 }

@@ -60,7 +60,7 @@ const historyState = "monitor"
 func (s *Server) Cycle(r engine.Report) {
 	c := Cycle{Summary: r.Summary, At: r.At.UTC()}
 	if r.Err != nil {
-		c.Error, c.Cure = r.Err.Error(), salesforce.Cure(r.Err)
+		c.Error, c.Cure = r.Err.Error(), engine.Cure(r.Err)
 		e, ok := errors.AsType[*salesforce.Error](r.Err)
 		c.Limit = ok && e.Code == "REQUEST_LIMIT_EXCEEDED"
 		c.Refused = !c.Limit && salesforce.Classify(r.Err) == salesforce.StopCalls

@@ -49,8 +49,12 @@ func Classify(err error) Class {
 
 // Cure is a sentence for the operator on what to do about the error.
 func Cure(err error) string {
+	e, ok := errors.AsType[*Error](err)
+	if !ok && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return "" // it is not of Salesforce's, nor of the way to it
+	}
 	_, cure := classify(err)
-	if e, ok := errors.AsType[*Error](err); ok && !e.NotBefore.IsZero() {
+	if ok && !e.NotBefore.IsZero() {
 		cure += " callpoint waits before it logs in again, because repeated refusals lock a user out; once it is mended, callpoint parked retry ends the wait, and so do other credentials."
 	}
 	return cure
@@ -379,6 +383,7 @@ var rules = []rule{
 	{"UNSUPPORTED_MEDIA_TYPE", pattern{}, Bug, cureReport},
 
 	// codes of this package
+	{CodeNoAnswer, pattern{}, Retry, "Salesforce does not answer in time for this record, not even by itself: a trigger or flow of the org takes too long over it; show it to the org's administrator." + retryParked},
 	{codeCaller, pattern{}, Bug, cureReport},
 	{codeTooLarge, ofQuery, NarrowQuery, "The answer was too large; shorter spans of time follow."},
 	{codeTooLarge, pattern{}, Split, "The answer was too large; smaller collections follow."},
@@ -389,7 +394,10 @@ var rules = []rule{
 	{codeUntrusted, pattern{}, StopCalls, "The token endpoint points to a host that callpoint does not trust: set SALESFORCE_DOMAIN to the org's own My Domain."},
 }
 
-var ownCodes = []string{codeCaller, codeTooLarge, codeBadPage, codeRedirect, codeNoToken, codeOrgChanged, codeUntrusted}
+// CodeNoAnswer is the code of a record for which no answer came in time.
+const CodeNoAnswer = "NO_ANSWER"
+
+var ownCodes = []string{CodeNoAnswer, codeCaller, codeTooLarge, codeBadPage, codeRedirect, codeNoToken, codeOrgChanged, codeUntrusted}
 
 // Codes that Salesforce does not have.
 const (

@@ -174,11 +174,13 @@ func TestClassifyWithoutAnswer(t *testing.T) {
 		{&Error{Op: "query", Err: timeoutError{}}, Retry},
 		{&Error{Op: "query", Err: io.ErrUnexpectedEOF}, Retry},
 		{&Error{Op: "login", Err: &net.DNSError{IsNotFound: true}}, Retry},
-		{errors.New("of another package"), Retry},
 	} {
 		if got := Classify(tt.err); got != tt.want || (Cure(tt.err) == "") != (tt.err == nil) {
 			t.Errorf("%v: %v with cure %q, want %v", tt.err, got, Cure(tt.err), tt.want)
 		}
+	}
+	if err := errors.New("of another package"); Classify(err) != Retry || Cure(err) != "" {
+		t.Errorf("%v: %v with cure %q: there is no advice for it", err, Classify(err), Cure(err))
 	}
 }
 
