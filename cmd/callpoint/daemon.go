@@ -195,11 +195,11 @@ func (p *program) syncOnce(ctx context.Context) error {
 		return errors.Join(err, a.watch.Save(context.WithoutCancel(ctx)), a.close())
 	}
 	err = errors.Join(err, a.watch.Save(context.WithoutCancel(ctx)), a.close())
-	var said fmt.Stringer = s
+	var summary fmt.Stringer = s
 	if err != nil {
-		said = engine.Failed{Summary: s}
+		summary = engine.Failed{Summary: s}
 	}
-	return verdict(s, errors.Join(err, p.print(said)))
+	return verdict(s, errors.Join(err, p.print(summary)))
 }
 
 // verdict is the exit code of a cycle.
@@ -213,7 +213,7 @@ func verdict(s engine.Summary, err error) error {
 		}
 		return failed(err)
 	case s.Parked > 0:
-		return &exitError{exitParked, fmt.Errorf("%d touchpoints stand parked: Salesforce refuses them; callpoint parked lists them with the cure", s.Parked)}
+		return &exitError{exitParked, fmt.Errorf("%d touchpoints are parked: Salesforce refuses them; callpoint parked lists them with the cure", s.Parked)}
 	}
 	return nil
 }
