@@ -158,6 +158,12 @@ func TestPermissionSets(t *testing.T) {
 	if a := w.send("GET", data+"/sobjects/Lead/"+lead, ""); a.status != 404 {
 		t.Errorf("Leads are visible: %d", a.status)
 	}
+	// The rights bind the API user alone, not the people in the org.
+	task := w.insert("Task", m{"Subject": "Call", "WhoId": lead})
+	if err := w.org.Update("Task", task, m{"Type": "Call"}); err != nil {
+		t.Errorf("a user in the org: %v", err)
+	}
+	w.refused(w.sendJSON("PATCH", data+"/sobjects/Task/"+task, m{"Subject": "x"}), 400, "INSUFFICIENT_ACCESS_OR_READONLY", "")
 	if a := w.send("POST", "/sim/permission-set", "nonsense"); a.status != 400 {
 		t.Errorf("nonsense was deployed: %d", a.status)
 	}

@@ -84,7 +84,8 @@ type Object struct {
 
 	Hidden                       bool     // no read access: for the API it does not exist
 	follows                      []string // objects whose access this one's depends on; it has none of its own
-	NoCreate, NoUpdate, NoDelete bool
+	NoCreate, NoUpdate, NoDelete bool     // for the API user
+	fixed                        bool     // nobody inserts records
 
 	fields     []*Field
 	byName     map[string]*Field // by folded name

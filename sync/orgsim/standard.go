@@ -178,7 +178,7 @@ func organizationObject(mu *sync.Mutex) *Object {
 	obj := newObject(mu, "Organization", "00D", str("Name", 80), Field{Name: "IsSandbox", Type: "boolean", ReadOnly: true},
 		Field{Name: "OrganizationType", Type: "picklist", ReadOnly: true}, Field{Name: "InstanceName", Type: "string", Length: 5, ReadOnly: true},
 		Field{Name: "TimeZoneSidKey", Type: "picklist"}, Field{Name: "NamespacePrefix", Type: "string", Length: 15, ReadOnly: true})
-	obj.NoCreate, obj.NoDelete = true, true
+	obj.NoCreate, obj.NoDelete, obj.fixed = true, true, true
 	return system(obj)
 }
 
@@ -186,7 +186,7 @@ func organizationObject(mu *sync.Mutex) *Object {
 func permissionObject(mu *sync.Mutex) *Object {
 	flag := func(name string) Field { return Field{Name: name, Type: "boolean", ReadOnly: true, NotNillable: true} }
 	obj := newObject(mu, "UserPermissionAccess", "0Yu", flag(convertedLeads), flag("PermissionsApiEnabled"), flag("PermissionsViewAllData"))
-	obj.NoCreate, obj.NoUpdate, obj.NoDelete = true, true, true
+	obj.NoCreate, obj.NoUpdate, obj.NoDelete, obj.fixed = true, true, true, true
 	return system(obj)
 }
 
@@ -194,6 +194,6 @@ func permissionObject(mu *sync.Mutex) *Object {
 func publisherObject(mu *sync.Mutex) *Object {
 	obj := newObject(mu, "Publisher", "0PK", str("Name", 80), str("NamespacePrefix", 15),
 		Field{Name: "MajorVersion", Type: "int"}, Field{Name: "MinorVersion", Type: "int"}, Field{Name: "IsSalesforce", Type: "boolean"})
-	obj.NoCreate, obj.NoUpdate, obj.NoDelete = true, true, true
+	obj.NoCreate, obj.NoUpdate, obj.NoDelete, obj.fixed = true, true, true, true
 	return system(obj)
 }

@@ -87,7 +87,7 @@ func noSuchColumn(obj *Object, name string) *Error {
 
 // insert validates and saves a new record. in is decoded, by canonical name.
 func (o *Org) insert(t *table, in map[string]any, by actor) (*row, *Error) {
-	if t.obj.NoCreate {
+	if t.obj.NoCreate && (by == api || t.obj.fixed) {
 		return nil, reject("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "entity type cannot be inserted: "+t.obj.Label)
 	}
 	if err := permitted(t.obj, in, by, (*Field).createable); err != nil {
@@ -129,7 +129,7 @@ func (o *Org) insert(t *table, in map[string]any, by actor) (*row, *Error) {
 // update validates and saves changes. Every update moves the stamps, also one
 // that changes nothing.
 func (o *Org) update(t *table, r *row, in map[string]any, by actor) *Error {
-	if t.obj.NoUpdate {
+	if t.obj.NoUpdate && by == api {
 		return reject("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 	}
 	o.dropEqualMaster(r, t.obj, in)
