@@ -95,7 +95,9 @@ type Rule struct {
 
 // Call is a Task, read as a phone call.
 type Call struct {
-	TaskID  string         `json:"task_id"` // 18 characters
+	TaskID string `json:"task_id"` // 18 characters; of another source the row's id
+	// Source is the name of the source of the call; empty for a Task.
+	Source  string         `json:"source,omitempty"`
 	Visitor string         `json:"bizible_id"`
 	At      time.Time      `json:"call_time"`
 	AtFrom  string         `json:"call_time_from"` // which entry of the list gave At
