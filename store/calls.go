@@ -40,7 +40,7 @@ func (s *Store) ApplyTasks(ctx context.Context, page []Call, cursor Cursor) (cha
 				changed++
 			}
 		}
-		return put(tx, bMeta, []byte("cursor"), cursor)
+		return put(tx, bMeta, cursor.key(), cursor)
 	})
 	return changed, err
 }

@@ -19,6 +19,16 @@ type Cursor struct {
 	// Start is the first run's lower bound of CreatedDate. It never moves: older Tasks are
 	// not read.
 	Start time.Time `json:"start"`
+	// Source is the name of the source that the cursor is of; empty for Tasks.
+	Source string `json:"-"`
+}
+
+// key is the cursor's name in the bucket meta.
+func (c Cursor) key() []byte {
+	if c.Source == "" {
+		return []byte("cursor")
+	}
+	return []byte("cursor:" + c.Source)
 }
 
 // Pin binds the store to one org for good.
@@ -47,8 +57,13 @@ func (s *Store) Org() (org string, err error) {
 }
 
 // Cursor returns how far Tasks have been read; ok is false before the first poll.
-func (s *Store) Cursor() (c Cursor, ok bool, err error) {
-	ok, err = s.State("cursor", &c)
+func (s *Store) Cursor() (c Cursor, ok bool, err error) { return s.CursorOf("") }
+
+// CursorOf returns how far the rows of a source have been read; ok is false before its first
+// poll. The empty name is that of Tasks.
+func (s *Store) CursorOf(source string) (c Cursor, ok bool, err error) {
+	c.Source = source
+	ok, err = s.State(string(c.key()), &c)
 	return c, ok, err
 }
 

@@ -18,20 +18,24 @@ const TaskUnread = "task_unread"
 func (e *Engine) Reread(ctx context.Context, since time.Time) (from time.Time, err error) {
 	since = since.UTC().Truncate(time.Second)
 	err = e.alone(ctx, func() error {
-		cursor, ok, err := e.cfg.Store.Cursor()
-		if err != nil {
-			return err
-		}
-		if !ok { // the first poll reads from the start
-			from = e.startTime()
-			if since.Before(from) {
-				from = since
+		for _, src := range e.sources {
+			cursor, ok, err := e.cfg.Store.CursorOf(src.key())
+			if err != nil {
+				return err
 			}
-			return e.cfg.Store.SetState(ctx, "cursor", store.Cursor{Since: from, Start: from})
+			if !ok { // the first poll reads from the start
+				start := e.startTime()
+				cursor = store.Cursor{Since: start, Start: start}
+			}
+			cursor = moveBack(cursor, since)
+			if from.IsZero() || cursor.Since.Before(from) {
+				from = cursor.Since
+			}
+			if err := e.cfg.Store.SetState(ctx, src.state("cursor"), cursor); err != nil {
+				return err
+			}
 		}
-		cursor = moveBack(cursor, since)
-		from = cursor.Since
-		return e.cfg.Store.SetState(ctx, "cursor", cursor)
+		return nil
 	})
 	return from, err
 }
@@ -76,12 +80,25 @@ func (e *Engine) widenStart(r *reader) bool {
 // unreadTasks counts the Tasks that the filter finds and the store lacks, although polls have
 // passed them: the user may see more than before. With fix they are read.
 func (e *Engine) unreadTasks(ctx context.Context, fix bool, r *Reconciled) error {
-	cursor, ok, err := e.cfg.Store.Cursor()
+	for _, src := range e.sources {
+		if src.broken != nil {
+			continue
+		}
+		if err := e.unreadRows(ctx, src, fix, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unreadRows is unreadTasks for one source.
+func (e *Engine) unreadRows(ctx context.Context, src *source, fix bool, r *Reconciled) error {
+	cursor, ok, err := e.cfg.Store.CursorOf(src.key())
 	if err != nil || !ok {
 		return err
 	}
-	soql := fmt.Sprintf("SELECT Id FROM Task WHERE (%s) AND CreatedDate >= %s AND SystemModstamp < %s AND IsDeleted = false ORDER BY Id",
-		e.cfg.TaskFilter, salesforce.DateTime(cursor.Start), salesforce.DateTime(cursor.Since))
+	soql := fmt.Sprintf("SELECT Id FROM %s WHERE (%s) AND CreatedDate >= %s AND SystemModstamp < %s AND IsDeleted = false ORDER BY Id",
+		src.object(), e.filter(src), salesforce.DateTime(cursor.Start), salesforce.DateTime(cursor.Since))
 	page, err := e.cfg.Org.Query(ctx, soql, salesforce.QueryOptions{All: true})
 	for asked := (trail{}); err == nil; page, err = asked.page(ctx, e.cfg.Org, page.Next) {
 		if err = e.unreadPage(ctx, page.Records, fix, r); err != nil {

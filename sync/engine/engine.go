@@ -49,10 +49,12 @@ type Config struct {
 	Overlap          time.Duration // how far each poll reads back for rows that became visible late
 	BatchSize        int           // records to a collection; default 200
 	TouchpointObject string
-	ExternalID       string // the field of TouchpointObject that holds the key
-	Persons          string // PersonsCreate or PersonsReuse
-	ReasonField      string // of Task, that takes a call's reason code; empty: none does
-	Fingerprint      string // of everything that mapping depends on; a change maps every call again
+	ExternalID       string           // the field of TouchpointObject that holds the key
+	Persons          string           // PersonsCreate or PersonsReuse
+	Sources          []mapping.Source // further objects whose rows are calls
+	SkipTasks        bool             // Tasks are not read
+	ReasonField      string           // of Task, that takes a call's reason code; empty: none does
+	Fingerprint      string           // of everything that mapping depends on; a change maps every call again
 
 	Budget  *Budget      // whose Allow and Note the client has; nil: no calls are counted
 	Clock   *clock.Clock // nil: one of Now, which the engine sets by the answers that it reads
@@ -111,7 +113,7 @@ type Engine struct {
 	writers  int               // write calls under way at most
 	calm     int               // calls in a row that met no lock
 	waiting  int               // touchpoints that a dry run told of last
-	window   time.Duration     // width of a query's span where the org asked for less; 0 is open
+	sources  []*source         // of calls, Tasks first
 
 	reasonField   string    // ReasonField, where the org lets us write it
 	reasonsAfter  time.Time // when reasons are written again, after a collection of which none was taken
@@ -153,7 +155,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.Budget.load(cfg.Store); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, fields: cfg.Settings.Fields, size: cfg.BatchSize, rows: collectionsPerCall * cfg.BatchSize, writers: mostWriters,
+	e := &Engine{cfg: cfg, fields: cfg.Settings.Fields, sources: newSources(&cfg), size: cfg.BatchSize, rows: collectionsPerCall * cfg.BatchSize, writers: mostWriters,
 		related: map[string]map[string]bool{}, held: map[string][]string{}, suspects: map[string]bool{},
 		announced: map[string]time.Time{}, slow: map[string]time.Time{},
 		hidden: map[string]time.Time{}, sooner: make(chan chan Report), turn: make(chan struct{}, 1)}
@@ -223,7 +225,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if err := e.learn(ctx); err != nil {
 		return err
 	}
-	if err := e.reread(ctx); err != nil {
+	if err := e.startAgain(ctx); err != nil {
 		return err
 	}
 	return e.remap(ctx)

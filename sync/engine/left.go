@@ -30,8 +30,8 @@ func (e *Engine) leftSince(r *reader) time.Time {
 
 // leftQuery asks for Tasks outside the filter that changed.
 func (e *Engine) leftQuery(r *reader) string {
-	return fmt.Sprintf("SELECT %s FROM Task WHERE (NOT (%s)) AND CreatedDate >= %s AND SystemModstamp >= %s LIMIT %d",
-		strings.Join(e.cfg.Settings.TaskFields(), ", "), e.cfg.TaskFilter, salesforce.DateTime(r.cursor.Start), salesforce.DateTime(e.leftSince(r)), leftAtOnce)
+	return fmt.Sprintf("SELECT %s FROM %s WHERE (NOT (%s)) AND CreatedDate >= %s AND SystemModstamp >= %s LIMIT %d",
+		e.queryFields(r.src), r.src.object(), e.filter(r.src), salesforce.DateTime(r.cursor.Start), salesforce.DateTime(e.leftSince(r)), leftAtOnce)
 }
 
 // readLeft stores those of the Tasks outside the filter that are known as calls.
@@ -56,7 +56,7 @@ func (e *Engine) readLeft(ctx context.Context, r *reader, page salesforce.Page, 
 		if !slices.Contains(known, ids[i]) {
 			continue
 		}
-		call, err := e.readTask(record)
+		call, err := e.readRow(r.src, record)
 		if err != nil {
 			return err
 		}
@@ -109,13 +109,18 @@ func (e *Engine) sweep(ctx context.Context, s *Summary) error {
 // not changed is not known, and none is missing.
 func (e *Engine) readByID(ctx context.Context, ids []string, since time.Time, keep bool) (changed int, missing []string, err error) {
 	var soqls []string
-	for some := range slices.Chunk(ids, idsPerQuery) {
-		soqls = append(soqls, e.byIDQuery(some, since))
+	var asked []string
+	for src, ofSource := range e.bySource(ids) {
+		asked = append(asked, ofSource...)
+		for some := range slices.Chunk(ofSource, idsPerQuery) {
+			soqls = append(soqls, e.byIDQuery(src, some, since))
+		}
 	}
 	standing := map[string]bool{}
 	var calls []store.Call
 	err = e.queryMany(ctx, soqls, true, func(record salesforce.Record) error {
-		call, err := e.readTask(record)
+		id, _ := record["Id"].(string)
+		call, err := e.readRow(e.sourceOf(id), record)
 		calls = append(calls, call)
 		standing[call.TaskID] = true
 		return err
@@ -132,17 +137,17 @@ func (e *Engine) readByID(ctx context.Context, ids []string, since time.Time, ke
 		return 0, nil, err
 	}
 	if since.IsZero() {
-		missing = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return standing[id] })
+		missing = slices.DeleteFunc(asked, func(id string) bool { return standing[id] })
 	}
 	return changed, missing, nil
 }
 
-func (e *Engine) byIDQuery(ids []string, since time.Time) string {
+func (e *Engine) byIDQuery(src *source, ids []string, since time.Time) string {
 	quoted := make([]string, len(ids))
 	for i, id := range ids {
 		quoted[i] = salesforce.Quote(id)
 	}
-	soql := fmt.Sprintf("SELECT %s FROM Task WHERE Id IN (%s)", strings.Join(e.cfg.Settings.TaskFields(), ", "), strings.Join(quoted, ","))
+	soql := fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (%s)", e.queryFields(src), src.object(), strings.Join(quoted, ","))
 	if !since.IsZero() {
 		soql += " AND SystemModstamp >= " + salesforce.DateTime(since)
 	}

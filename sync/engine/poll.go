@@ -20,8 +20,9 @@ const (
 	widenAfter = 16
 )
 
-// A reader is one poll on its way.
+// A reader is one poll of a source.
 type reader struct {
+	src    *source
 	cursor store.Cursor
 	from   time.Time // where the present span begins; the cursor stays the overlap behind
 	seen   time.Time // what is stamped before was read by an earlier poll, unless it came late
@@ -31,24 +32,24 @@ type reader struct {
 	pace   pace
 }
 
-// poll reads every Task that changed since the cursor, page by page. The cursor moves
-// with each page, so that a first run of months goes on where it was stopped.
-func (e *Engine) poll(ctx context.Context, w *writer) error {
-	cursor, ok, err := e.cfg.Store.Cursor()
+// pollSource reads every row that changed since the source's cursor, page by page. The
+// cursor moves with each page, so that a first run of months goes on where it was stopped.
+func (e *Engine) pollSource(ctx context.Context, src *source, w *writer) error {
+	cursor, ok, err := e.cfg.Store.CursorOf(src.key())
 	if err != nil {
 		return err
 	}
 	if !ok {
 		start := e.startTime()
-		cursor = store.Cursor{Since: start, Start: start}
+		cursor = store.Cursor{Since: start, Start: start, Source: src.key()}
 	}
-	r := &reader{cursor: cursor, first: !ok, from: cursor.Since, seen: cursor.Read, pace: pace{began: e.cfg.Now(), log: e.cfg.Log, now: e.cfg.Now}}
+	r := &reader{src: src, cursor: cursor, first: !ok, from: cursor.Since, seen: cursor.Read, pace: pace{began: e.cfg.Now(), log: e.cfg.Log, now: e.cfg.Now}}
 	for tries := 0; ; {
 		more, err := e.readSpan(ctx, r, w)
 		switch class := classOf(err); {
 		case err == nil && !more && e.widenStart(r):
 		case err == nil && !more:
-			e.window = 0 // what changes between two polls is little
+			r.src.window = 0 // what changes between two polls is little
 			return nil
 		case err == nil:
 			e.widen(r)
@@ -57,7 +58,7 @@ func (e *Engine) poll(ctx context.Context, w *writer) error {
 			r.from = r.cursor.Since
 			e.cfg.Log.Info("the pages of a query were lost: reading on from the cursor", "cursor", r.cursor.Since, "err", err)
 		case class == salesforce.NarrowQuery && e.narrow(r):
-			e.cfg.Log.Warn("query is too large for the org: reading a shorter span", "span", e.window, "err", err)
+			e.cfg.Log.Warn("query is too large for the org: reading a shorter span", "span", r.src.window, "err", err)
 		default:
 			if class == salesforce.StopClass {
 				e.forgetSchema()
@@ -69,20 +70,20 @@ func (e *Engine) poll(ctx context.Context, w *writer) error {
 
 // narrow halves the span of a query; false means that it is as short as it gets.
 func (e *Engine) narrow(r *reader) bool {
-	if e.window == 0 {
-		e.window = e.now().Sub(r.from)
+	if r.src.window == 0 {
+		r.src.window = e.now().Sub(r.from)
 	}
-	if e.window <= minWindow {
+	if r.src.window <= minWindow {
 		return false
 	}
-	e.window, r.good = max(minWindow, e.window/2), 0
+	r.src.window, r.good = max(minWindow, r.src.window/2), 0
 	return true
 }
 
 // widen tries a longer span again once enough of the present ones went well.
 func (e *Engine) widen(r *reader) {
 	if r.good++; r.good >= widenAfter {
-		e.window, r.good = 2*e.window, 0
+		r.src.window, r.good = 2*r.src.window, 0
 	}
 }
 
@@ -92,8 +93,8 @@ func (e *Engine) readSpan(ctx context.Context, r *reader, w *writer) (more bool,
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()      // of a page that is not wanted any more
 	var until time.Time // zero: now
-	if e.window > 0 && r.from.Add(e.window).Before(e.now()) {
-		until = r.from.Add(e.window).Truncate(time.Second)
+	if r.src.window > 0 && r.from.Add(r.src.window).Before(e.now()) {
+		until = r.from.Add(r.src.window).Truncate(time.Second)
 	}
 	began := e.cfg.Now()
 	page, err := e.firstPage(ctx, r, until, w.summary)
@@ -164,8 +165,8 @@ func (n *nextPage) wait(ctx context.Context, w *writer) (salesforce.Page, error)
 // firstPage begins a span. The same call asks for Tasks that the filter no longer fits:
 // one whose BizibleId was cleared would otherwise never be heard of again.
 func (e *Engine) firstPage(ctx context.Context, r *reader, until time.Time, s *Summary) (salesforce.Page, error) {
-	soqls := []string{e.taskQuery(r, until)}
-	if r.seen.IsZero() || !until.IsZero() {
+	soqls := []string{e.rowQuery(r, until)}
+	if r.seen.IsZero() || !until.IsZero() || r.src.conf != nil && r.src.conf.Filter == "" {
 		return e.cfg.Org.Query(ctx, soqls[0], salesforce.QueryOptions{All: true})
 	}
 	soqls = append(soqls, e.leftQuery(r))
@@ -186,12 +187,12 @@ func firstError(err error) error {
 	return err
 }
 
-// taskQuery asks for Tasks in the order of their stamps. Stamps are whole seconds and
+// rowQuery asks for rows in the order of their stamps. Stamps are whole seconds and
 // shared by many rows, so the bound is inclusive.
-func (e *Engine) taskQuery(r *reader, until time.Time) string {
+func (e *Engine) rowQuery(r *reader, until time.Time) string {
 	var q strings.Builder
-	fmt.Fprintf(&q, "SELECT %s FROM Task WHERE (%s) AND CreatedDate >= %s AND SystemModstamp >= %s",
-		strings.Join(e.cfg.Settings.TaskFields(), ", "), e.cfg.TaskFilter,
+	fmt.Fprintf(&q, "SELECT %s FROM %s WHERE (%s) AND CreatedDate >= %s AND SystemModstamp >= %s",
+		e.queryFields(r.src), r.src.object(), e.filter(r.src),
 		salesforce.DateTime(r.cursor.Start), salesforce.DateTime(r.from))
 	if !until.IsZero() {
 		fmt.Fprintf(&q, " AND SystemModstamp < %s", salesforce.DateTime(until))
@@ -207,7 +208,7 @@ func (e *Engine) taskQuery(r *reader, until time.Time) string {
 func (e *Engine) applyPage(ctx context.Context, r *reader, page salesforce.Page, until time.Time, s *Summary) error {
 	var late, calls []store.Call
 	for _, record := range page.Records {
-		call, err := e.readTask(record)
+		call, err := e.readRow(r.src, record)
 		if err != nil {
 			return err
 		}

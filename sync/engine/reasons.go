@@ -22,6 +22,9 @@ func (e *Engine) wantReasons(ctx context.Context, resolved []store.Resolved) err
 	want := map[string]string{}
 	for _, r := range resolved {
 		for i, c := range r.Result.Calls {
+			if !ofTask(&r.Journey.Calls[i]) {
+				continue
+			}
 			switch {
 			case r.Journey.Calls[i].Forgotten, c.Reason == mapping.TaskDeleted:
 				want[c.TaskID] = "" // what was to be written is no longer

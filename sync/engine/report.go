@@ -23,6 +23,8 @@ type Summary struct {
 	APICalls             int        `json:"api_calls"`
 	DurationSeconds      float64    `json:"duration_seconds"`
 	Cursor               *time.Time `json:"cursor"` // nil before the first poll
+	// SourcesFailed holds the errors of sources beside Task that could not be read, by name.
+	SourcesFailed map[string]string `json:"sources_failed,omitempty"`
 }
 
 // String is the one line of --sync-once, of a cycle that was completed.

@@ -37,7 +37,7 @@ type schema struct {
 // learn describes the org's objects, or remembers what they were within the last day,
 // and fits the field map to them. While the org is away, what was known longer ago does.
 func (e *Engine) learn(ctx context.Context) error {
-	want := strings.ToLower(e.cfg.TouchpointObject + " " + e.cfg.ExternalID + " " + e.cfg.Persons)
+	want := strings.ToLower(strings.Join(append([]string{e.cfg.TouchpointObject, e.cfg.ExternalID, e.cfg.Persons}, e.sourceObjects()...), " "))
 	if e.schema != nil && e.cfg.Now().Sub(e.schema.At) < schemaAge {
 		return nil
 	}
@@ -76,8 +76,11 @@ func (e *Engine) learn(ctx context.Context) error {
 func (e *Engine) describe(ctx context.Context, want string) (*schema, error) {
 	fresh := &schema{At: e.cfg.Now().UTC(), For: want, Objects: map[string]salesforce.Object{}}
 	objects := []string{"Task", e.cfg.TouchpointObject, personObject}
-	for _, name := range objects {
+	for _, name := range append(objects, e.sourceObjects()...) {
 		o, err := e.cfg.Org.Describe(ctx, name)
+		if classOf(err) == salesforce.StopClass && !slices.Contains(objects, name) {
+			continue // fitSources decides what an absent object means
+		}
 		if err != nil {
 			return nil, fmt.Errorf("describe %s: %w", name, err)
 		}
@@ -104,6 +107,9 @@ func (e *Engine) fit(s *schema) error {
 		return configError("%s.%s is no External ID: create a text field (255) marked External ID and Unique and name it in CALLPOINT_EXTERNAL_ID_FIELD", e.cfg.TouchpointObject, e.cfg.ExternalID)
 	}
 	if err := e.checkNames(task, key); err != nil {
+		return err
+	}
+	if err := e.fitSources(s); err != nil {
 		return err
 	}
 	e.mu.Lock() // Look reads the settings from other goroutines

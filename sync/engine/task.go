@@ -12,16 +12,16 @@ import (
 	"callpoint/sync/salesforce"
 )
 
-// readTask turns a row into a call. The hash is over what the query asked for, less
+// readRow turns a row into a call. The hash is over what the query asked for, less
 // the stamp, which moves without a visible change.
-func (e *Engine) readTask(r salesforce.Record) (store.Call, error) {
+func (e *Engine) readRow(src *source, r salesforce.Record) (store.Call, error) {
 	hashed := maps.Clone(r)
 	delete(hashed, "SystemModstamp")
 	b, err := json.Marshal(hashed)
 	if err != nil {
 		return store.Call{}, err
 	}
-	call, err := e.cfg.Settings.ReadCall(r)
+	call, err := e.read(src, r)
 	if err != nil {
 		return store.Call{}, err
 	}
