@@ -451,3 +451,17 @@ func (v SourceValue) read(src *Source, row map[string]any) any {
 	}
 	return nil
 }
+
+// customField is a custom field in a SOQL condition.
+var customField = regexp.MustCompile(`\b[A-Za-z]\w*__c\b`)
+
+// SecuredFields returns the custom fields that a permission set must grant, those of the
+// filter included. Slots are left out: how many there are only the org shows.
+func (s *Source) SecuredFields() (names []string) {
+	for _, name := range append(s.Fields(), customField.FindAllString(s.Filter, -1)...) {
+		if strings.HasSuffix(name, "__c") && !strings.Contains(name, ".") && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

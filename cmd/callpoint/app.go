@@ -78,7 +78,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 		Store: s, Org: client, Settings: r.settings, TaskFilter: c.TaskFilter,
 		Clock: a.clock, Start: c.Start.at, StartBack: c.Start.back, Overlap: c.PollOverlap, BatchSize: c.BatchSize,
 		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons, ReasonField: c.taskReason(),
-		Fingerprint: r.fingerprint, Budget: budget, DryRun: c.DryRun,
+		Fingerprint: r.fingerprint, Budget: budget, DryRun: c.DryRun, Sources: c.sources.Others, SkipTasks: !c.sources.ReadTasks,
 		Log: log, AtStep: testOnlyAtStep, OnCycle: a.noteCycle,
 	})
 	if err != nil {

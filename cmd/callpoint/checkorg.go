@@ -52,7 +52,10 @@ func (k *checker) org(ctx context.Context) {
 	}
 	k.ok("api_access", "the REST API answers")
 	k.version(ctx, task)
-	k.task(ctx, task, err)
+	if k.cfg.sources.ReadTasks {
+		k.task(ctx, task, err)
+	}
+	k.sources(ctx)
 	k.touchpoint(ctx)
 	k.person(ctx)
 	k.parents(ctx)

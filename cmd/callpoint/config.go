@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"callpoint/mapping"
 	"callpoint/sync/engine"
 	"callpoint/sync/salesforce"
 )
@@ -17,10 +18,11 @@ import (
 // Config is everything that environment variables set. A secret X may also come from
 // a file named by X_FILE, or from systemd's credentials directory as x.
 type Config struct {
-	EnvFile    string // the env file that was read; empty: none
-	RuntimeDir string // systemd's directory for sockets; empty: none
-	StoreNamed bool   // CALLPOINT_STORE or systemd's state directory names the store
-	Unread     error  // why the machine's own env file could not be read
+	EnvFile    string          // the env file that was read; empty: none
+	RuntimeDir string          // systemd's directory for sockets; empty: none
+	StoreNamed bool            // CALLPOINT_STORE or systemd's state directory names the store
+	sources    mapping.Sources // as CALLPOINT_CALL_SOURCES or the vendor names them
+	Unread     error           // why the machine's own env file could not be read
 
 	Domain         string            `env:"SALESFORCE_DOMAIN"`
 	ConsumerKey    string            `env:"SALESFORCE_CONSUMER_KEY"`
@@ -52,6 +54,7 @@ type Config struct {
 	TaskFilter     string   `env:"CALLPOINT_TASK_FILTER"`
 	BizibleIDField string   `env:"CALLPOINT_BIZIBLE_ID_FIELD"`
 	CallTime       []string `env:"CALLPOINT_CALL_TIME"`
+	CallSources    string   `env:"CALLPOINT_CALL_SOURCES"`
 	CallCampaign   string   `env:"CALLPOINT_CALL_CAMPAIGN, default=Phone Call"`
 
 	SessionTimeout    time.Duration `env:"CALLPOINT_SESSION_TIMEOUT, default=30m"`

@@ -152,6 +152,7 @@ func loadConfig(environ []string, envFile string) (Config, error) {
 		c.EnvFile = envFile
 		c.defaults(env)
 		problems = append(problems, c.validate()...)
+		problems = append(problems, c.applySources())
 		c.applyVendor()
 	}
 	return c, errors.Join(problems...)

@@ -105,6 +105,7 @@ var otherExamples = map[string]string{
 	"docs/collector.md: <span id=\"callpoint-settings\" data-requires-user-consent></span>":                                                                         "a browser runs it: sync/collector, TestScript",
 	"docs/collector.md: <script>window.callpoint = window.callpoint || { consented: true };</script>":                                                               "a browser runs its like: sync/collector, TestScript",
 	"docs/collector.md: curl -si \"https://www.example.com/m/ipv?_biz_u=test&_biz_l=https%3A%2F%2Fwww.example.com%2F&_biz_t=$(date +%s)000\"":                       "siteExample runs it, through nginx",
+	"docs/vendors.md: # /etc/callpoint/sources.conf":                                                                                                                "TestSourcesExample reads it",
 }
 
 // Every example of the documents is run by a test, or named here with the reason why not.

@@ -98,6 +98,17 @@ func basicSet(c Config, settings *mapping.Settings) permissionSetXML {
 		field("Task", name, true)
 		set.User = append(set.User, userPermission{true, "EditTask"})
 	}
+	for _, src := range c.sources.Others {
+		for _, name := range src.SecuredFields() {
+			field(src.Object, name, false)
+		}
+		if v := src.BizibleID; v.SlotValue != "" {
+			set.Description += fmt.Sprintf(" Grant Read on the fields %s and %s of %s too: their numbers differ from org to org.", v.SlotName, v.SlotValue, src.Object)
+		}
+		if strings.HasSuffix(src.Object, "__c") {
+			set.Objects = append(set.Objects, objectPermission{Read: true, ViewAll: true, Object: src.Object})
+		}
+	}
 	field("Contact", "AccountId", false)
 	field("Case", "ContactId", false)
 	fields := settings.Fields

@@ -225,7 +225,7 @@ func TestVendorSetsDefaultsThatVariablesOverride(t *testing.T) {
 	if err != nil || c.TaskFilter != "Type = 'Phone'" || c.CallTime[1] != "CreatedDate" {
 		t.Errorf("%+v %v", c, err)
 	}
-	c, err = loadConfig([]string{"CALLPOINT_VENDOR=invoca", "CALLPOINT_BIZIBLE_ID_FIELD=Cookie__c", "CALLPOINT_LOG_FORMAT=json"}, "")
+	c, err = loadConfig([]string{"CALLPOINT_VENDOR=callrail", "CALLPOINT_BIZIBLE_ID_FIELD=Cookie__c", "CALLPOINT_LOG_FORMAT=json"}, "")
 	if err != nil || !strings.HasPrefix(c.TaskFilter, "Cookie__c != null OR") {
 		t.Errorf("filter %q %v", c.TaskFilter, err)
 	}

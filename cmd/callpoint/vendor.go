@@ -14,10 +14,11 @@ type vendor struct {
 	taskFilter string
 	idField    string
 	callTime   []string
+	sources    []string // built-in sources that are read instead of Tasks
 }
 
 // typedCalls finds Tasks of vendors who set Type, not TaskSubtype.
-const typedCalls = "bizible2__BizibleId__c != null OR Type = 'Call' OR (TaskSubtype = 'Call' AND CallType != 'Outbound')"
+const typedCalls = "bizible2__BizibleId__c != null OR ((Type = 'Call' OR TaskSubtype = 'Call') AND CallType != 'Outbound')"
 
 var vendors = map[string]vendor{
 	"generic": {},
@@ -25,8 +26,9 @@ var vendors = map[string]vendor{
 	"ctm": {callTime: []string{"bizible2__Bizible_Touchpoint_Date__c", "CreatedDate-CallDurationInSeconds"}},
 	// Logs a completed Task after the call, up to 20 minutes late.
 	"callrail": {taskFilter: typedCalls},
-	// Keeps a call log of its own; the customer's automation copies the id to a Task.
-	"invoca":     {taskFilter: typedCalls},
+	// Writes to a call log of its own, which is read instead of the Tasks that a customer's
+	// automation makes of it.
+	"invoca":     {sources: []string{"invoca"}},
 	"dialogtech": {taskFilter: typedCalls},
 	// Comes through a workflow tool: the Task is what the customer maps, created when the
 	// workflow runs, with no duration.

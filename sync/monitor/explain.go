@@ -86,6 +86,9 @@ func headline(v CallView) string {
 
 func taskSection(v CallView) Section {
 	s := Section{Title: "The Task, as read at " + moment(v.ReadAt)}
+	if v.Source != mapping.TaskSource {
+		s.Title = "The row of the source " + v.Source + ", as read at " + moment(v.ReadAt)
+	}
 	for _, name := range slices.Sorted(maps.Keys(v.Task)) {
 		s.Rows = append(s.Rows, Row{name, valueOf(v.Task[name])})
 	}

@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -137,6 +139,9 @@ func checkPollAge(s *Server, v *view) (Status, string) {
 		return Failing, "no complete cycle for " + ago(age)
 	case last != nil && last.Error != "":
 		return Degraded, "the last cycle failed: " + last.trouble()
+	case last != nil && len(last.SourcesFailed) > 0:
+		name := slices.Sorted(maps.Keys(last.SourcesFailed))[0]
+		return Degraded, fmt.Sprintf("the source %s cannot be read: %s", name, last.SourcesFailed[name])
 	case v.Success.IsZero():
 		return Degraded, "no cycle has been completed yet"
 	default:

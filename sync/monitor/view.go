@@ -12,6 +12,7 @@ import (
 // CallView is a call as scripts read it: contract of `--output json` and /v1/calls.
 type CallView struct {
 	TaskID      string              `json:"task_id"`
+	Source      string              `json:"source"` // task, or the name of another source
 	BizibleID   string              `json:"bizible_id"`
 	WhoID       string              `json:"who_id"`
 	Type        string              `json:"type"`
@@ -72,7 +73,7 @@ type Answer struct {
 func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 	r := c.Resolution
 	v := CallView{
-		TaskID: c.TaskID, BizibleID: c.Visitor, WhoID: text(c.Fields["WhoId"]), Type: text(c.Fields["Type"]),
+		TaskID: c.TaskID, Source: first(c.Source, mapping.TaskSource), BizibleID: c.Visitor, WhoID: text(c.Fields["WhoId"]), Type: text(c.Fields["Type"]),
 		Subject: text(c.Fields["Subject"]), CallTime: c.At, CallFrom: c.AtFrom,
 		Reason: r.Reason, Detail: r.Detail, Distance: r.Distance, Session: r.Session, Rule: r.Rule,
 		Candidates: append([]mapping.Candidate{}, r.Candidates...),
