@@ -32,7 +32,7 @@ func TestPersonsJourney(t *testing.T) {
 	if err := json.Unmarshal(answer, &v); err != nil || status != http.StatusOK {
 		t.Fatalf("%d %s", status, answer)
 	}
-	if v.WhoID != lead || v.Person == nil || v.Person.ID == "" || v.TooMany || !slices.Equal(v.BizibleIDs, []string{visitorB, visitorA}) {
+	if v.WhoID != lead || v.Person == nil || v.Person.ID == "" || v.Person.Key != "callpoint_"+lead || v.TooMany || !slices.Equal(v.BizibleIDs, []string{visitorB, visitorA}) {
 		t.Errorf("person %s", answer)
 	}
 	var steps []string
