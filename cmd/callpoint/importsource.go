@@ -168,7 +168,7 @@ type bar struct {
 
 func (p *program) newBar(name string, s *source, at place) *bar {
 	b := &bar{}
-	f, ok := p.stderr.(*os.File)
+	f, ok := fileOf(p.stderr)
 	if !ok || !isTerminal(f) {
 		return b
 	}

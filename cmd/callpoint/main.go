@@ -39,6 +39,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	defer stop()
 	// A second signal kills at once.
 	context.AfterFunc(ctx, stop)
+	stdout, stderr = &plainWriter{w: stdout}, &plainWriter{w: stderr}
 	p := &program{environ: environ, stdout: stdout, stderr: stderr}
 	root := p.root()
 	root.SetArgs(args)

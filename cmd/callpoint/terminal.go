@@ -30,7 +30,7 @@ func (p *program) env(name string) string {
 
 // terminal returns the width of the terminal that stdout is; 0 where it is none.
 func (p *program) terminal() int {
-	f, ok := p.stdout.(*os.File)
+	f, ok := fileOf(p.stdout)
 	if !ok || !isTerminal(f) {
 		return 0
 	}
