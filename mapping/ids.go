@@ -46,6 +46,30 @@ func VisitorID(s string) (string, bool) {
 	return s, len(s) <= maxVisitorID
 }
 
+// RestoreID returns the id of 18 characters that somebody wrote in lower or upper case alone:
+// its last three characters say which letters are upper case. Any other text is returned as
+// it is.
+func RestoreID(id string) string {
+	const code = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+	if len(id) != 18 || id != strings.ToLower(id) && id != strings.ToUpper(id) {
+		return id
+	}
+	out := []byte(strings.ToLower(id[:15]) + strings.ToUpper(id[15:]))
+	for block := range 3 {
+		upper := strings.IndexByte(code, out[15+block])
+		for bit := range 5 {
+			c := &out[5*block+bit]
+			switch letter := 'a' <= *c && *c <= 'z'; {
+			case upper < 0, upper>>bit&1 == 1 && !letter:
+				return id
+			case upper>>bit&1 == 1:
+				*c -= 'a' - 'A'
+			}
+		}
+	}
+	return string(out)
+}
+
 // ID18 returns the 18-character form of a Salesforce record id: the 15-character form is
 // case-sensitive, and three more characters encode which letters are upper case.
 // What has not 15 characters comes back as it is.

@@ -23,3 +23,20 @@ func TestVisitorIDOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// An id in lower case, as some programs write it, is restored from its last three characters.
+func TestRestoreID(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"00THs00000TestAAAQ", "a01M00000062mPgIAI", "0035e00000AbCdEAAV"} {
+		id = ID18(id[:15])
+		if got := RestoreID(strings.ToLower(id)); got != id {
+			t.Errorf("RestoreID(%q) = %q, want %q", strings.ToLower(id), got, id)
+		}
+		if got := RestoreID(id); got != id {
+			t.Errorf("RestoreID(%q) = %q", id, got)
+		}
+	}
+	if odd := "000000000000000999"; RestoreID(odd) != odd {
+		t.Errorf("RestoreID(%q) = %q", odd, RestoreID(odd))
+	}
+}

@@ -201,14 +201,14 @@ func readSecret(env map[string]string, name, folder string) error {
 	return nil
 }
 
-// secretFile returns the content of a file without the blanks around it; empty where there
-// is no such file.
+// secretFile returns the content of a file without a byte-order mark and the blanks around
+// it; empty where there is no such file.
 func secretFile(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
-	return strings.TrimSpace(string(b)), err
+	return strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff")), err
 }
 
 // unknown finds names that look like ours and are not: a misspelt setting is no default.

@@ -155,7 +155,7 @@ func salesforceID(text string) string {
 	if m == nil {
 		return ""
 	}
-	return mapping.ID18(m[1])
+	return mapping.RestoreID(mapping.ID18(m[1]))
 }
 
 func (s *Server) calls(w http.ResponseWriter, r *http.Request) {

@@ -214,9 +214,13 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, v)
 }
 
-// Call shows one call; its id may have 15 or 18 characters.
+// Call shows one call. Its id may have 15 or 18 characters, be in lower case, or be part of a
+// link to the Task.
 func (s *Server) Call(task string) (CallView, error) {
-	c, t, err := s.cfg.Store.Call(mapping.ID18(task))
+	if id := salesforceID(task); id != "" {
+		task = id
+	}
+	c, t, err := s.cfg.Store.Call(task)
 	if err != nil {
 		return CallView{}, err
 	}

@@ -24,7 +24,7 @@ func parseDomain(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New(name + " is not set: give the org's My Domain, such as https://example.my.salesforce.com")
 	}
-	u, err := url.Parse(raw)
+	u, err := url.Parse(strings.Trim(raw, " \t\r\n\ufeff"))
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		// The value is not shown: somebody may have pasted a secret here.
 		return nil, errors.New(name + ": not an origin such as https://example.my.salesforce.com")
@@ -38,7 +38,20 @@ func parseDomain(raw string) (*url.URL, error) {
 	if host, ok := strings.CutSuffix(u.Hostname(), ".lightning.force.com"); ok {
 		return nil, fmt.Errorf("%s: %s is the address of the user interface, the API is at https://%s.my.salesforce.com", name, u.Host, host)
 	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+	if host, ok := strings.CutSuffix(u.Hostname(), ".my.salesforce-setup.com"); ok {
+		return nil, fmt.Errorf("%s: %s is the address of Setup, the API is at https://%s.my.salesforce.com", name, u.Host, host)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: plainHost(u)}, nil
+}
+
+// plainHost is the host of a URL in lower case, without the port that its scheme implies and
+// without a dot at the end.
+func plainHost(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ".")
 }
 
 // pinInstance checks the instance_url of a token answer against the
@@ -51,11 +64,11 @@ func pinInstance(domain *url.URL, raw string) (*url.URL, error) {
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
 		return nil, errors.New("instance_url is more than scheme and host")
 	}
-	host := strings.ToLower(u.Host)
+	host := plainHost(u)
 	if u.Scheme == domain.Scheme && host == domain.Host {
 		return domain, nil
 	}
-	if u.Scheme != "https" || u.Port() != "" || !isSalesforce(domain.Hostname()) || !isSalesforce(u.Hostname()) {
+	if u.Scheme != "https" || strings.Contains(host, ":") || !isSalesforce(domain.Hostname()) || !isSalesforce(host) {
 		return nil, fmt.Errorf("instance_url %s is not trusted for the domain %s", u.Redacted(), domain)
 	}
 	return &url.URL{Scheme: "https", Host: host}, nil

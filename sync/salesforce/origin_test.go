@@ -35,6 +35,9 @@ func TestPinInstance(t *testing.T) {
 	for _, tt := range []struct{ domain, instance, want string }{
 		{"https://acme.my.salesforce.com", "https://acme.my.salesforce.com", "https://acme.my.salesforce.com"},
 		{"https://acme.my.salesforce.com", "https://ACME.my.salesforce.com/", "https://acme.my.salesforce.com"},
+		{"https://acme.my.salesforce.com:443/", "https://acme.my.salesforce.com", "https://acme.my.salesforce.com"},
+		{" https://Acme.my.salesforce.com.\n", "https://acme.my.salesforce.com:443", "https://acme.my.salesforce.com"},
+		{"\ufeffhttps://acme.my.salesforce.com", "https://acme.my.salesforce.com./", "https://acme.my.salesforce.com"},
 		{"https://login.salesforce.com", "https://na1.salesforce.com", "https://na1.salesforce.com"},
 		{"https://acme.my.salesforce.com", "https://acme.cloudforce.com", "https://acme.cloudforce.com"},
 		{"https://acme.my.salesforce.com", "http://acme.my.salesforce.com", ""},
