@@ -16,11 +16,15 @@ func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
 		r.Limit = limit
 		hintRows(tx, r, func(k []byte) []kv.Range { return touchpointKeys(k[8:], true) })
 		for k := range tx.Scan(r) {
+			later, err := s.awaits(tx, k[8:])
+			if err != nil {
+				return err
+			}
 			t, ok, err := readTouchpoint(tx, k[8:])
 			if err != nil {
 				return err
 			}
-			if ok {
+			if ok && !later {
 				due = append(due, t)
 			}
 		}
@@ -34,8 +38,19 @@ func (s *Store) Due(now time.Time, limit int) (due []Touchpoint, err error) {
 func (s *Store) DueKeys(now time.Time, limit int, skip func(key string) bool) (keys []string, err error) {
 	err = s.view(func(tx kv.Tx) error {
 		keys = nil
+		due := upTo(bDue, now)
+		due.Limit = limit // of the hint: those that skip excludes are few
+		hintRows(tx, due, func(k []byte) []kv.Range { return touchpointKeys(k[8:], false) })
 		for k := range tx.Scan(upTo(bDue, now)) {
-			if key := string(k[8:]); !skip(key) {
+			key := string(k[8:])
+			if skip(key) {
+				continue
+			}
+			later, err := s.awaits(tx, k[8:])
+			if err != nil {
+				return err
+			}
+			if !later {
 				keys = append(keys, key)
 			}
 			if len(keys) == limit {
@@ -91,6 +106,9 @@ func (s *Store) MakeParkedDue(ctx context.Context, now time.Time, keys map[strin
 // beside the record, because rewriting a thousand records would be most of the cost.
 // Touchpoints that changed since they were read are skipped; their keys are returned.
 func (s *Store) Begin(ctx context.Context, sent []Touchpoint) (changed []string, err error) {
+	if err := s.mayBegin(); err != nil {
+		return nil, err
+	}
 	err = s.update(ctx, func(tx kv.Tx) error {
 		changed = nil
 		if kv.Remote(tx) {
@@ -110,7 +128,7 @@ func (s *Store) Begin(ctx context.Context, sent []Touchpoint) (changed []string,
 				changed = append(changed, t.Key)
 				continue
 			}
-			if err := tx.Put(bSending, key, []byte{1}); err != nil {
+			if err := tx.Put(bSending, key, s.sendMark(&now)); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"callpoint/mapping"
+	"callpoint/store/kv/pgkv/pgtest"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -73,37 +74,48 @@ func BenchmarkDurable(b *testing.B) {
 		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
 	})
 	for _, clients := range []int{1, 64} {
-		b.Run(fmt.Sprintf("add/clients=%d", clients), func(b *testing.B) {
-			b.ReportAllocs()
-			s := openTest(b)
-			var n atomic.Int64
-			var mu sync.Mutex
-			var took []time.Duration
-			jobs := make(chan struct{}, clients)
-			var wg sync.WaitGroup
-			for range clients {
-				wg.Go(func() {
-					for range jobs {
-						began := time.Now()
-						if _, err := s.Add(context.Background(), []mapping.Event{benchEvent(int(n.Add(1)))}, nil); err != nil {
-							b.Error(err)
-						}
-						mu.Lock()
-						took = append(took, time.Since(began))
-						mu.Unlock()
-					}
-				})
-			}
-			for b.Loop() {
-				jobs <- struct{}{}
-			}
-			close(jobs)
-			wg.Wait()
-			b.ReportMetric(float64(n.Load())/b.Elapsed().Seconds(), "events/s")
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
-		})
+		benchmarkAdd(b, fmt.Sprintf("add/clients=%d", clients), clients, openTest)
+		if pgtest.Find() != "" {
+			benchmarkAdd(b, fmt.Sprintf("add/postgres/clients=%d", clients), clients, func(t testing.TB) *Store {
+				s, _ := openSharedTest(t, Options{})
+				return s
+			})
+		}
 	}
+}
+
+// benchmarkAdd adds events one by one, from several clients.
+func benchmarkAdd(b *testing.B, name string, clients int, open func(testing.TB) *Store) {
+	b.Run(name, func(b *testing.B) {
+		b.ReportAllocs()
+		s := open(b)
+		var n atomic.Int64
+		var mu sync.Mutex
+		var took []time.Duration
+		jobs := make(chan struct{}, clients)
+		var wg sync.WaitGroup
+		for range clients {
+			wg.Go(func() {
+				for range jobs {
+					began := time.Now()
+					if _, err := s.Add(context.Background(), []mapping.Event{benchEvent(int(n.Add(1)))}, nil); err != nil {
+						b.Error(err)
+					}
+					mu.Lock()
+					took = append(took, time.Since(began))
+					mu.Unlock()
+				}
+			})
+		}
+		for b.Loop() {
+			jobs <- struct{}{}
+		}
+		close(jobs)
+		wg.Wait()
+		b.ReportMetric(float64(n.Load())/b.Elapsed().Seconds(), "events/s")
+		slices.Sort(took)
+		b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	})
 }
 
 // BenchmarkImport stores the same sessions four ways: in the rough order of the keys, as

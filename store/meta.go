@@ -87,6 +87,9 @@ func (s *Store) SetState(ctx context.Context, name string, v any) error {
 	if _, err := json.Marshal(v); err != nil {
 		return fmt.Errorf("state %s: %w", name, err)
 	}
+	if isPlace(name) && s.shared != nil {
+		return s.SetShared(ctx, name, v)
+	}
 	return s.update(ctx, func(tx kv.Tx) error {
 		return put(tx, bMeta, []byte(name), v)
 	})
@@ -94,5 +97,8 @@ func (s *Store) SetState(ctx context.Context, name string, v any) error {
 
 // DropState removes a small named value. It is no error if the value does not exist.
 func (s *Store) DropState(ctx context.Context, name string) error {
+	if isPlace(name) && s.shared != nil {
+		return s.DropShared(ctx, name)
+	}
 	return s.update(ctx, func(tx kv.Tx) error { return tx.Delete(bMeta, []byte(name)) })
 }

@@ -118,6 +118,9 @@ var errOther = errors.New("it is another program's file; CALLPOINT_STORE must na
 // identify refuses a file that is not a store, and one of a later program.
 func identify(tx kv.Tx) error {
 	id, err := readIdentity(tx)
+	if err == errOther && hasAny(tx, kv.Range{Bucket: bMeta}) {
+		return fmt.Errorf("%w, or an unfinished copy: make the copy again under another name", errOther)
+	}
 	if err == nil && id.Schema > schema {
 		err = fmt.Errorf("its schema is %d, this program reads %d: install the callpoint that wrote it, or a later one", id.Schema, schema)
 	}

@@ -170,6 +170,10 @@ func (s *Store) drain(ctx context.Context) error {
 			n, err = drainSome(tx)
 			return err
 		})
+		if err == nil && n > 0 {
+			now := s.o.Now()
+			s.arrived.Store(&now)
+		}
 		if err != nil || n < drainPage {
 			return err
 		}
@@ -237,4 +241,12 @@ func drainSome(tx kv.Tx) (n int, err error) {
 		}
 	}
 	return len(keys), nil
+}
+
+// Arrived returns when the leader last saw events of any instance in a shared store.
+func (s *Store) Arrived() time.Time {
+	if at := s.arrived.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }

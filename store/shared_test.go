@@ -176,7 +176,8 @@ func TestNothingIsMissedBetweenInstances(t *testing.T) {
 	}
 	const visitors = 40
 	lost := map[bool]int{}
-	for round := range rounds {
+	// On a busy machine the control may need more rounds before it loses one.
+	for round := 0; round < rounds || lost[true] == 0 && round < 20*rounds; round++ {
 		control := round%2 == 1
 		leader.undrained = control
 		added := make(chan error, visitors)

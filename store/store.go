@@ -62,6 +62,8 @@ type Store struct {
 	salt     atomic.Pointer[[]byte]    // of tombstones, once it was read
 	counts   counts
 
+	arrived   atomic.Pointer[time.Time]
+	leads     atomic.Pointer[leading]
 	undrained bool // planted by a test: arrivals are not drained
 }
 

@@ -129,7 +129,7 @@ func (a *app) alert(ctx context.Context) {
 	w.health = a.watch.Health
 	w.started = func() bool { return !a.engine.Last().At.IsZero() }
 	key := "alerted " + w.host
-	w.save = func(ctx context.Context, s alerted) error { return a.store.SetState(ctx, key, s) }
+	w.save = func(ctx context.Context, s alerted) error { return a.store.SetShared(ctx, key, s) }
 	if _, err := a.store.State(key, &w.reported); err != nil {
 		a.log.Warn("earlier alerts are not known", "err", err)
 	}

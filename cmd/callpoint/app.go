@@ -21,6 +21,7 @@ import (
 	"callpoint/sync/engine"
 	"callpoint/sync/monitor"
 	"callpoint/sync/salesforce"
+	"callpoint/sync/spool"
 )
 
 // app is one wired callpoint: what the daemon, --sync-once and the demo have in common.
@@ -34,16 +35,22 @@ type app struct {
 	watch  *monitor.Server
 	geo    *geoIP       // nil: none configured
 	local  net.Listener // for local commands; nil: none
+	spool  *spool.Spool // before a store that may be away; nil: none
+	daemon bool
 
-	cycled    chan struct{}                       // holds a token after a cycle
-	completed chan struct{}                       // holds a token after a cycle without an error
-	orgZone   atomic.Pointer[time.Location]       // nil: not known
-	zoneAt    time.Time                           // when the org was asked for its zone
-	collected atomic.Pointer[collector.Collector] // nil until there is a handler
+	follower follower
+
+	fingerprint atomic.Value                        // string: of the rules
+	cycled      chan struct{}                       // holds a token after a cycle
+	completed   chan struct{}                       // holds a token after a cycle without an error
+	orgZone     atomic.Pointer[time.Location]       // nil: not known
+	zoneAt      time.Time                           // when the org was asked for its zone
+	collected   atomic.Pointer[collector.Collector] // nil until there is a handler
 }
 
-// open wires an app. The store is locked from here to close.
-func (p *program) open(c Config, log *slog.Logger) (*app, error) {
+// open wires an app. A store in a file is locked from here to close. The daemon leads within
+// app.lead alone; any other process takes the lease of a shared store when it first writes.
+func (p *program) open(c Config, log *slog.Logger, daemon bool) (*app, error) {
 	r, err := c.rules()
 	if err != nil {
 		return nil, misconfigured(fmt.Errorf("configuration:\n%w", err))
@@ -51,7 +58,7 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	for _, w := range r.warnings {
 		log.Warn("channel rules", "file", c.Channels, "line", w.Line, "cell", w.Cell, "warning", w.Message)
 	}
-	a := &app{cfg: c, log: log, clock: clock.New(time.Now), cycled: make(chan struct{}, 1), completed: make(chan struct{}, 1)}
+	a := &app{cfg: c, log: log, daemon: daemon, clock: clock.New(time.Now), cycled: make(chan struct{}, 1), completed: make(chan struct{}, 1)}
 	budget := engine.NewBudget(c.APIBudget, float64(c.APIReserve), time.Now)
 	sc := c.salesforce()
 	pauses := &loginPauses{}
@@ -64,28 +71,39 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	if testOnlyTune != nil {
 		testOnlyTune(&sc)
 	}
-	client, err := salesforce.New(sc)
-	if err != nil {
-		return nil, misconfigured(fmt.Errorf("configuration:\n%w", cmp.Or(c.Unread, err)))
+	var org engine.Org = noOrg{}
+	if c.Role != roleCollector { // which never calls Salesforce, and needs no secret of it
+		client, err := salesforce.New(sc)
+		if err != nil {
+			return nil, misconfigured(fmt.Errorf("configuration:\n%w", cmp.Or(c.Unread, err)))
+		}
+		a.client, org = client, client
 	}
-	s, err := c.openStore(p.onStep)
-	if err != nil {
-		client.Close()
-		return nil, failed(err)
+	o := c.storeOptions()
+	o.OnStep = p.onStep
+	o.Instance.Daemon, o.Instance.Rules = daemon, func() string { return a.fingerprint.Load().(string) }
+	a.fingerprint.Store(r.fingerprint)
+	if a.store, err = store.Open(c.Store, o); err != nil {
+		return nil, errors.Join(failed(err), a.close())
 	}
+	s := a.store
 	pauses.store.Store(s)
 	e, err := engine.New(engine.Config{
-		Store: s, Org: client, Settings: r.settings, TaskFilter: c.TaskFilter,
+		Store: s, Org: org, Settings: r.settings, TaskFilter: c.TaskFilter,
 		Clock: a.clock, Start: c.Start.at, StartBack: c.Start.back, Overlap: c.PollOverlap, BatchSize: c.BatchSize,
 		TouchpointObject: c.TouchpointObject, ExternalID: c.ExternalIDField, Persons: c.Persons, ReasonField: c.taskReason(),
 		Fingerprint: r.fingerprint, Budget: budget, DryRun: c.DryRun, Sources: c.sources.Others, SkipTasks: !c.sources.ReadTasks,
 		Log: log, AtStep: testOnlyAtStep, OnCycle: a.noteCycle,
 	})
 	if err != nil {
-		client.Close()
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, a.close())
 	}
-	a.store, a.client, a.engine = s, client, e
+	a.engine = e
+	if daemon {
+		if err := a.openSpool(); err != nil {
+			return nil, errors.Join(failed(err), a.close())
+		}
+	}
 	if c.GeoIP != "" {
 		if a.geo, err = openGeoIP(c.GeoIP); err != nil {
 			return nil, errors.Join(misconfigured(err), a.close())
@@ -94,14 +112,6 @@ func (p *program) open(c Config, log *slog.Logger) (*app, error) {
 	a.loadZone()
 	a.watch = monitor.New(a.watches())
 	return a, nil
-}
-
-// openStore opens the store, and creates it where it does not exist. A store that root
-// creates belongs to the owner of its folder.
-func (c *Config) openStore(onStep func(what string)) (*store.Store, error) {
-	o := c.storeOptions()
-	o.OnStep = onStep
-	return store.Open(c.Store, o)
 }
 
 // noteCycle takes note of a cycle that ended.
@@ -121,18 +131,26 @@ func (a *app) noteCycle(r engine.Report) {
 
 // close lets go of everything; the store last.
 func (a *app) close() error {
-	a.client.Close()
+	if a.client != nil {
+		a.client.Close()
+	}
 	var err error
 	if a.geo != nil {
 		err = a.geo.close()
 	}
-	return errors.Join(err, a.store.Close())
+	if a.spool != nil {
+		err = errors.Join(err, a.spool.Close())
+	}
+	if a.store != nil {
+		err = errors.Join(err, a.store.Close())
+	}
+	return err
 }
 
 // handler is everything that callpoint answers over HTTP.
 func (a *app) handler() (http.Handler, error) {
 	cc := collector.Config{
-		Store: a.store, Retention: a.cfg.Retention, Token: a.cfg.Token.Reveal(),
+		Store: a.sink(), Retention: a.cfg.Retention, Token: a.cfg.Token.Reveal(),
 		Hosts: a.cfg.hosts(), TrustedProxies: a.cfg.TrustedProxies, DailyBytes: a.cfg.dailyBytes(int64(a.cfg.StoreMaxSize)), Log: a.log,
 	}
 	if a.geo != nil {
@@ -147,7 +165,7 @@ func (a *app) handler() (http.Handler, error) {
 	col.Routes(mux)
 	a.watch.Routes(mux)
 	(&storeServer{a.store, a.log}).routes(mux)
-	return collector.Guard(cc, a.withZone(mux)), nil
+	return collector.Guard(cc, a.withZone(a.forLeader(mux))), nil
 }
 
 // hosts are the names that a Host header may carry: those configured, and loopback's.

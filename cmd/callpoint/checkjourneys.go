@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"os"
 	"strings"
 
 	"callpoint/mapping"
@@ -14,7 +12,7 @@ import (
 // checkJourneys names the persons that are not followed because they have too many BizibleIds.
 func (p *program) checkJourneys(ctx context.Context, k *checker) {
 	const name = "journeys"
-	if _, err := os.Stat(k.cfg.Store); errors.Is(err, os.ErrNotExist) {
+	if !k.cfg.storeExists() {
 		k.ok(name, "no calls yet")
 		return
 	}

@@ -45,7 +45,12 @@ func (p *program) daemonCall(ctx context.Context, c Config, method, path string,
 	if err != nil {
 		return true, failed(fmt.Errorf("ask the daemon at %s: %w", c.daemonAddress(), plainURLError(err)))
 	}
-	defer resp.Body.Close()
+	defer func() { resp.Body.Close() }()
+	if resp.StatusCode == http.StatusConflict {
+		if resp, err = p.followLeader(ctx, c, method, path, body, resp); err != nil {
+			return true, failed(err)
+		}
+	}
 	p.useZone(resp.Header.Get(zoneHeader))
 	if resp.StatusCode/100 != 2 {
 		return true, failed(refusalOf(c, resp))
@@ -62,6 +67,46 @@ func (p *program) daemonCall(ctx context.Context, c Config, method, path string,
 		return true, failed(fmt.Errorf("answer of the daemon at %s: %w", c.daemonAddress(), err))
 	}
 	return true, nil
+}
+
+// followLeader sends a request that a standby refused to the leader, once.
+func (p *program) followLeader(ctx context.Context, c Config, method, path string, body any, refused *http.Response) (*http.Response, error) {
+	b, err := io.ReadAll(io.LimitReader(refused.Body, 64<<10))
+	if err != nil {
+		return nil, err
+	}
+	var answer struct{ Error, Leader string }
+	if json.Unmarshal(b, &answer) != nil || answer.Leader == "" {
+		refused.Body = io.NopCloser(bytes.NewReader(b))
+		return refused, nil
+	}
+	base, err := leaderOf(answer.Leader)
+	if err != nil {
+		return nil, fmt.Errorf("%s (%s): %w", answer.Error, answer.Leader, err)
+	}
+	content, kind, err := requestBody(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, content)
+	if err != nil {
+		return nil, err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	if !c.Token.IsZero() {
+		req.Header.Set("Authorization", "Bearer "+c.Token.Reveal())
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("%s; ask the leader at %s: %w", answer.Error, base, plainURLError(err))
+	}
+	return resp, nil
 }
 
 // daemonClient returns a client of the daemon, which dials its Unix socket or, where

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"strings"
 
 	"callpoint/mapping"
@@ -206,14 +205,14 @@ func (k *checker) wait(what string) {
 
 // store checks that the store opens. One that a daemon has open is well.
 func (k *checker) store() {
-	if _, err := os.Stat(k.cfg.Store); errors.Is(err, os.ErrNotExist) {
-		k.ok("store", "%s does not exist yet; the first run creates it", k.cfg.Store)
+	if !k.cfg.storeExists() {
+		k.ok("store", "%s does not exist yet; the first run creates it", k.cfg.storeName())
 		return
 	}
 	s, err := store.Open(k.cfg.Store, k.cfg.storeOptions())
 	switch {
 	case errors.Is(err, store.ErrInUse):
-		k.ok("store", "%s is in use by a running callpoint", k.cfg.Store)
+		k.ok("store", "%s is in use by a running callpoint", k.cfg.storeName())
 		return
 	case err != nil:
 		k.fail("store", "CALLPOINT_STORE names the file; callpoint needs its own.", "%v", err)
@@ -223,5 +222,5 @@ func (k *checker) store() {
 		k.fail("store", "Check the disk.", "%v", err)
 		return
 	}
-	k.ok("store", "%s opens", k.cfg.Store)
+	k.ok("store", "%s opens", k.cfg.storeName())
 }

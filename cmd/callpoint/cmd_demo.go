@@ -80,7 +80,7 @@ func (p *program) demo(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
-	a, err := p.open(c, slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	a, err := p.open(c, slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), false)
 	if err != nil {
 		return err
 	}

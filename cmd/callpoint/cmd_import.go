@@ -82,7 +82,7 @@ func (p *program) importFiles(ctx context.Context, names []string) error {
 		defer geo.close()
 		cfg.Geo = geo.lookup
 	}
-	im := &importer{p: p, cfg: cfg, to: to, beside: c.Store, began: time.Now()}
+	im := &importer{p: p, cfg: cfg, to: to, beside: c.besideStore(), began: time.Now()}
 	err = errors.Join(im.files(ctx, names), im.close())
 	if s != nil {
 		err = errors.Join(err, s.Close())
@@ -103,8 +103,8 @@ func (p *program) importFiles(ctx context.Context, names []string) error {
 // importSink returns where an import goes: the store, or the daemon that has it (then s is
 // nil).
 func (p *program) importSink(ctx context.Context, c Config) (s *store.Store, to sink, err error) {
-	if c.StoreNamed || exists(c.Store) {
-		if s, err = c.openStore(nil); err == nil {
+	if c.StoreNamed || c.storeExists() {
+		if s, err = store.Open(c.Store, c.storeOptions()); err == nil {
 			return s, s, nil
 		}
 		if !errors.Is(err, store.ErrInUse) {

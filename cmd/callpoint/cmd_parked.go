@@ -118,7 +118,7 @@ func (p *program) withEngine(c Config, fn func(*engine.Engine) error) error {
 	if err := c.needStore(); err != nil {
 		return err
 	}
-	a, err := p.open(c, p.logger(c))
+	a, err := p.open(c, p.logger(c), false)
 	if err != nil {
 		return err
 	}

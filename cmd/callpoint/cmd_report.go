@@ -124,7 +124,7 @@ func (p *program) askReport(ctx context.Context, q monitor.ReportQuery, r *monit
 	if err := c.needStore(); err != nil {
 		return err
 	}
-	a, err := p.open(c, p.logger(c))
+	a, err := p.open(c, p.logger(c), false)
 	if err != nil {
 		return err
 	}

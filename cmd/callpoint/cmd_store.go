@@ -17,7 +17,7 @@ import (
 func (p *program) storeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "store",
-		Short:   "Check, compact, back up or restore the store",
+		Short:   "Check, compact, back up, restore or copy the store",
 		Long:    "store works on the store, which holds everything that callpoint knows: in the daemon where one runs.",
 		Example: "  callpoint store check\n  callpoint store backup /var/backups/callpoint.db",
 		Args:    noSubcommand,
@@ -40,13 +40,16 @@ does it now. The disk needs room for both files.`,
 		Example: "  callpoint store compact",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.compactStore(cmd.Context()) },
-	}, p.backupCommand(), p.restoreCommand())
+	}, p.backupCommand(), p.restoreCommand(), p.copyCommand())
 	return c
 }
 
 // needStore returns an error if the configured store does not exist: a command that reads
 // or mends must not create an empty one by accident.
 func (c *Config) needStore() error {
+	if c.shared() {
+		return nil
+	}
 	_, err := os.Stat(c.Store)
 	switch {
 	case err == nil:
@@ -107,11 +110,11 @@ func (p *program) checkStore(ctx context.Context) error {
 			fmt.Fprintln(p.stdout, problem)
 		}
 		if len(found.Problems) == 0 {
-			fmt.Fprintf(p.stdout, "%s is sound\n", c.Store)
+			fmt.Fprintf(p.stdout, "%s is sound\n", c.storeName())
 		}
 	}
 	if len(found.Problems) > 0 {
-		return misconfigured(fmt.Errorf("%s: problems found: %d; restore a backup", c.Store, len(found.Problems)))
+		return misconfigured(fmt.Errorf("%s: problems found: %d; restore a backup", c.storeName(), len(found.Problems)))
 	}
 	return err
 }

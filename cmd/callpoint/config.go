@@ -24,6 +24,8 @@ type Config struct {
 	sources    mapping.Sources // as CALLPOINT_CALL_SOURCES or the vendor names them
 	Unread     error           // why the machine's own env file could not be read
 
+	maxSizeSet, freeFloorSet bool // CALLPOINT_STORE_MAX_SIZE and _FREE_FLOOR are set
+
 	Domain         string            `env:"SALESFORCE_DOMAIN"`
 	ConsumerKey    string            `env:"SALESFORCE_CONSUMER_KEY"`
 	ConsumerSecret salesforce.Secret `env:"SALESFORCE_CONSUMER_SECRET" secret:"true"`
@@ -33,18 +35,24 @@ type Config struct {
 	PrivateKey     salesforce.Secret `env:"SALESFORCE_PRIVATE_KEY" secret:"true"`
 	AccessToken    salesforce.Secret `env:"SALESFORCE_ACCESS_TOKEN" secret:"true"`
 
-	Store          string            `env:"CALLPOINT_STORE"`
-	StoreMaxSize   byteSize          `env:"CALLPOINT_STORE_MAX_SIZE, default=20GiB"`
-	AddressShare   share             `env:"CALLPOINT_ADDRESS_SHARE, default=1%"`
-	StoreFreeFloor byteSize          `env:"CALLPOINT_STORE_FREE_FLOOR, default=256MiB"`
-	Spool          string            `env:"CALLPOINT_SPOOL"`
-	SpoolMax       byteSize          `env:"CALLPOINT_SPOOL_MAX, default=1GiB"`
-	Forward        string            `env:"CALLPOINT_FORWARD"`
-	ForwardToken   salesforce.Secret `env:"CALLPOINT_FORWARD_TOKEN" secret:"true"`
-	Listen         string            `env:"CALLPOINT_LISTEN, default=127.0.0.1:8425"`
-	Token          salesforce.Secret `env:"CALLPOINT_TOKEN" secret:"true"`
-	Hosts          []string          `env:"CALLPOINT_HOSTS"`
-	TrustedProxies []netip.Prefix    `env:"CALLPOINT_TRUSTED_PROXIES, default=127.0.0.0/8,::1/128"`
+	Store            string            `env:"CALLPOINT_STORE"`
+	StorePassword    salesforce.Secret `env:"CALLPOINT_STORE_PASSWORD" secret:"true"`
+	StoreMaxSize     byteSize          `env:"CALLPOINT_STORE_MAX_SIZE, default=20GiB"`
+	AddressShare     share             `env:"CALLPOINT_ADDRESS_SHARE, default=1%"`
+	StoreFreeFloor   byteSize          `env:"CALLPOINT_STORE_FREE_FLOOR, default=256MiB"`
+	StoreConnections int               `env:"CALLPOINT_STORE_CONNECTIONS, default=10"`
+	Role             string            `env:"CALLPOINT_ROLE, default=auto"`
+	Lease            time.Duration     `env:"CALLPOINT_LEASE, default=10s"`
+	Name             string            `env:"CALLPOINT_NAME"`
+	Address          string            `env:"CALLPOINT_ADDRESS"`
+	Spool            string            `env:"CALLPOINT_SPOOL"`
+	SpoolMax         byteSize          `env:"CALLPOINT_SPOOL_MAX, default=1GiB"`
+	Forward          string            `env:"CALLPOINT_FORWARD"`
+	ForwardToken     salesforce.Secret `env:"CALLPOINT_FORWARD_TOKEN" secret:"true"`
+	Listen           string            `env:"CALLPOINT_LISTEN, default=127.0.0.1:8425"`
+	Token            salesforce.Secret `env:"CALLPOINT_TOKEN" secret:"true"`
+	Hosts            []string          `env:"CALLPOINT_HOSTS"`
+	TrustedProxies   []netip.Prefix    `env:"CALLPOINT_TRUSTED_PROXIES, default=127.0.0.0/8,::1/128"`
 
 	PollInterval time.Duration `env:"CALLPOINT_POLL_INTERVAL, default=1m"`
 	PollOverlap  time.Duration `env:"CALLPOINT_POLL_OVERLAP, default=10m"`
@@ -114,6 +122,10 @@ func (c *Config) defaults(env map[string]string) {
 			c.Spool = filepath.Join(dir, "spool")
 		}
 	}
+	c.maxSizeSet, c.freeFloorSet = env["CALLPOINT_STORE_MAX_SIZE"] != "", env["CALLPOINT_STORE_FREE_FLOOR"] != ""
+	if c.Name == "" {
+		c.Name = hostName()
+	}
 	if c.LogFormat == "" {
 		c.LogFormat = "json"
 		if isTerminal(os.Stderr) {
@@ -154,6 +166,7 @@ func (c *Config) validate() (problems []error) {
 		{"CALLPOINT_RETRACT", c.Retract, []string{"keep", "delete"}},
 		{"CALLPOINT_TOUCHPOINTS", c.Touchpoints, []string{"calls", "journey"}},
 		{"CALLPOINT_PERSONS", c.Persons, []string{engine.PersonsCreate, engine.PersonsReuse}},
+		{"CALLPOINT_ROLE", c.Role, []string{roleAuto, roleCollector, roleLeader}},
 		{"CALLPOINT_VENDOR", c.Vendor, vendorNames()},
 		{"CALLPOINT_LOG_LEVEL", c.LogLevel, []string{"debug", "info", "warn", "error"}},
 		{"CALLPOINT_LOG_FORMAT", c.LogFormat, []string{"text", "json"}},
@@ -169,6 +182,7 @@ func (c *Config) validate() (problems []error) {
 	if c.StoreMaxSize > 0 && c.StoreMaxSize < 16<<20 {
 		bad("CALLPOINT_STORE_MAX_SIZE", "%d bytes are too few; use at least 16MiB, or 0 for no limit", c.StoreMaxSize)
 	}
+	c.validateShared(bad)
 	if c.SpoolMax < 64<<10 {
 		bad("CALLPOINT_SPOOL_MAX", "%d bytes are too few; use at least 64KiB", c.SpoolMax)
 	}

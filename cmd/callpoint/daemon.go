@@ -43,7 +43,7 @@ func (p *program) daemon(ctx context.Context) error {
 	defer systemd.starting()()
 	systemd.status("opening the store")
 	p.onStep = systemd.status
-	a, err := p.open(c, log)
+	a, err := p.open(c, log, true)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 		go func() { _ = srv.Serve(a.local) }() // Shutdown ends it with the other one
 	}
 	ran := make(chan error, 1)
-	go func() { ran <- a.engine.Run(ctx, a.cfg.PollInterval) }()
+	go func() { ran <- a.lead(ctx) }()
 	a.log.Info("callpoint is running", "listen", l.Addr().String(), "store", a.store.Path(), "interval", a.cfg.PollInterval.String())
 	systemd.ready()
 	beside := a.beside(ctx, systemd)
@@ -101,10 +101,12 @@ func (a *app) serve(ctx context.Context, l net.Listener, systemd *supervisor) er
 	case <-beside:
 	case <-stop.Done(): // a copy that is not complete has no name yet
 	}
-	saving, saved := context.WithTimeout(context.Background(), saveWithin)
-	defer saved()
-	if err := a.watch.Save(saving); err != nil {
-		a.log.Warn("the history of this run is not saved", "err", err)
+	if !a.store.Shared() { // a leader's is saved at the end of its term
+		saving, saved := context.WithTimeout(context.Background(), saveWithin)
+		defer saved()
+		if err := a.watch.Save(saving); err != nil {
+			a.log.Warn("the history of this run is not saved", "err", err)
+		}
 	}
 	if errors.Is(serveErr, http.ErrServerClosed) {
 		serveErr = nil
@@ -144,6 +146,13 @@ func (a *app) beside(ctx context.Context, systemd *supervisor) <-chan struct{} {
 	all.Go(func() { a.followZone(ctx) })
 	all.Go(func() { a.alert(ctx) })
 	all.Go(func() { a.maintain(ctx) })
+	if a.store.Shared() {
+		all.Go(func() { a.follow(ctx) })
+		all.Go(func() { a.store.Attend(ctx) })
+	}
+	if a.spool != nil {
+		all.Go(func() { a.spool.Run(ctx) })
+	}
 	ended := make(chan struct{})
 	go func() { all.Wait(); close(ended) }()
 	return ended
@@ -166,7 +175,11 @@ func (a *app) reload(ctx context.Context) {
 			continue
 		}
 		a.engine.Reload(r.settings, r.fingerprint)
+		a.fingerprint.Store(r.fingerprint)
 		a.log.Info("rules reloaded")
+		if !a.store.Leads() {
+			continue // they are used when this instance leads
+		}
 		// Its end is told by the engine; only a stop ends the wait early.
 		_, _ = a.engine.Sync(ctx)
 	}
@@ -178,10 +191,10 @@ func (p *program) syncOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !c.StoreNamed && !exists(c.Store) {
+	if !c.StoreNamed && !c.storeExists() {
 		return failed(cmp.Or(c.Unread, fmt.Errorf("there is no store at %s; run callpoint init, or name one in CALLPOINT_STORE", here(c.Store))))
 	}
-	a, err := p.open(c, p.logger(c))
+	a, err := p.open(c, p.logger(c), false)
 	if err != nil {
 		return err
 	}

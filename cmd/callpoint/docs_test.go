@@ -273,7 +273,7 @@ func TestUnitsAreHardenedAlike(t *testing.T) {
 	}
 	daemon, once, relay := directives("systemd/callpoint.service"), directives("systemd/callpoint-sync.service"), directives("systemd/callpoint-relay.service")
 	ofDaemon := regexp.MustCompile(`^(Type|ExecStart|ExecReload|Restart\w*|Timeout\w+|WatchdogSec|RuntimeDirectory|SocketBindAllow|NotifyAccess)=`)
-	ofService := regexp.MustCompile(`^(ExecStart|ExecReload|TimeoutStartSec|LoadCredential=salesforce\w+|SetCredential=salesforce\w+)\b`)
+	ofService := regexp.MustCompile(`^(ExecStart|ExecReload|TimeoutStartSec|(Load|Set)Credential=(salesforce\w+|callpoint_store_password))\b`)
 	for line := range daemon {
 		if !once[line] && !ofDaemon.MatchString(line) {
 			t.Errorf("callpoint-sync.service lacks %s", line)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"callpoint/store"
+	"callpoint/store/kv/pgkv/pgtest"
 	"callpoint/sync/engine"
 	"callpoint/sync/monitor"
 	"callpoint/sync/orgsim"
@@ -40,7 +41,9 @@ func TestMain(m *testing.M) {
 		systemConfig, systemStore = filepath.Join(root, "etc", "callpoint.env"), filepath.Join(root, "var", "callpoint.db")
 	}
 	if os.Getenv("CALLPOINT_UNDER_TEST") == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		pgtest.StopShared()
+		os.Exit(code)
 	}
 	environ := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "CALLPOINT_UNDER_TEST=") || strings.HasPrefix(kv, "CRASH_AT=") || strings.HasPrefix(kv, "PANIC_AT=") || strings.HasPrefix(kv, "LEAK=") || strings.HasPrefix(kv, "SYSTEM_ROOT=")
@@ -129,7 +132,7 @@ func (b *bench) serveOrg(config orgsim.Config) {
 
 // checkStore holds every store that a test leaves behind to its own rules.
 func (b *bench) checkStore() {
-	if _, err := os.Stat(b.store); err != nil {
+	if _, err := os.Stat(b.store); err != nil && !store.IsURL(b.store) {
 		return
 	}
 	s, err := store.Open(b.store, store.Options{})

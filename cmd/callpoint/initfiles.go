@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	project "callpoint"
+	"callpoint/store"
 )
 
 // The secrets of a set-up, beside its env file.
@@ -200,13 +201,13 @@ func writeIfChanged(path, content string, mode os.FileMode) (changed bool, err e
 
 // createStore creates the store of a configuration, if there is none.
 func createStore(c Config) (created bool, err error) {
-	if exists(c.Store) {
+	if c.storeExists() {
 		return false, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(c.Store), 0o700); err != nil {
 		return false, err
 	}
-	s, err := c.openStore(nil)
+	s, err := store.Open(c.Store, c.storeOptions())
 	if err != nil {
 		return false, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +35,7 @@ func (l *loginPauses) SaveLoginPause(p salesforce.LoginPause) error {
 // endLoginPause ends the pause after a refused login, after check has logged in. In a store
 // that a daemon has open the daemon's own next login does.
 func (k *checker) endLoginPause(ctx context.Context) {
-	if _, err := os.Stat(k.cfg.Store); err != nil {
+	if !k.cfg.storeExists() {
 		return
 	}
 	s, err := store.Open(k.cfg.Store, k.cfg.storeOptions())

@@ -13,11 +13,6 @@ import (
 // maintenance is how often the store is pruned, and compacted where it pays. Tests shorten it.
 var maintenance = time.Hour
 
-// storeOptions are the store's limits.
-func (c *Config) storeOptions() store.Options {
-	return store.Options{MaxSize: int64(c.StoreMaxSize), FreeFloor: int64(c.StoreFreeFloor), OnFault: endByFault}
-}
-
 // dailyBytes returns how many bytes of events one address may send to /m/* a day, where all
 // of them may take size (0: no limit). 0 means no limit.
 func (c *Config) dailyBytes(size int64) int64 {
@@ -62,6 +57,9 @@ func (a *app) maintainAgain() time.Duration {
 // maintainIfDue prunes and compacts if that was an hour ago, or if an erasure was cut off.
 // What fails is tried again next time: the store works without.
 func (a *app) maintainIfDue(ctx context.Context) {
+	if a.store.Shared() && !a.store.Leads() && a.daemon {
+		return // the leader does it
+	}
 	var last time.Time
 	if _, err := a.store.State("maintained", &last); err != nil {
 		a.log.Warn("store not maintained", "err", err)

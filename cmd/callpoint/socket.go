@@ -35,7 +35,10 @@ func (c *Config) localSocket() string {
 // besideSocket returns the socket beside the store or, where the store is no file, beside
 // the spool.
 func (c *Config) besideSocket() string {
-	if strings.Contains(c.Store, "://") {
+	if c.shared() {
+		if c.spoolOff() {
+			return "callpoint.sock"
+		}
 		return c.Spool + ".sock"
 	}
 	if path, err := filepath.EvalSymlinks(c.Store); err == nil {

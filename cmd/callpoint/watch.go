@@ -21,7 +21,7 @@ import (
 // watches is what the monitor of a running app looks at.
 func (a *app) watches() monitor.Config {
 	return monitor.Config{
-		Store: a.store, Engine: a.engine, Clock: a.clock, Org: a.client, Interval: a.cfg.PollInterval, Now: time.Now, Log: a.log, Build: build(), OrgURL: a.cfg.Domain, Zone: a.zone, DryRun: a.cfg.DryRun, Host: first(a.cfg.Hosts),
+		Store: a.store, Engine: a.engine, Clock: a.clock, Org: a.org(), Leading: a.leading, Spooled: a.spooled, Interval: a.cfg.PollInterval, Now: time.Now, Log: a.log, Build: build(), OrgURL: a.cfg.Domain, Zone: a.zone, DryRun: a.cfg.DryRun, Host: first(a.cfg.Hosts),
 		Collected: func() monitor.Collected {
 			col := a.collected.Load()
 			if col == nil {
@@ -32,6 +32,14 @@ func (a *app) watches() monitor.Config {
 				Rejected: s.Rejected, Bots: s.Bots, Refused: s.Refused, ConsentRefused: s.ConsentRefused, LastReceived: s.LastReceived}
 		},
 	}
+}
+
+// org returns the client for revenue; nil where there is none.
+func (a *app) org() monitor.Org {
+	if a.client == nil {
+		return nil
+	}
+	return a.client
 }
 
 // first returns the first of several names, or nothing.

@@ -173,6 +173,14 @@ func (b *Budget) free(used int) time.Time {
 	}
 }
 
+// reload replaces what is known by what the store has.
+func (b *Budget) reload(s *store.Store) error {
+	b.mu.Lock()
+	clear(b.kept.Hours)
+	b.mu.Unlock()
+	return b.load(s)
+}
+
 func (b *Budget) load(s *store.Store) error {
 	var kept budgetRecord
 	ok, err := s.State("budget", &kept)

@@ -152,7 +152,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Settings.Fields == nil {
 		cfg.Settings.Fields = mapping.DefaultFields()
 	}
-	if err := cfg.Budget.load(cfg.Store); err != nil {
+	if err := cfg.Budget.load(cfg.Store); err != nil && !errors.Is(err, store.ErrAway) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, fields: cfg.Settings.Fields, sources: newSources(&cfg), size: cfg.BatchSize, rows: collectionsPerCall * cfg.BatchSize, writers: mostWriters,
@@ -275,6 +275,16 @@ func (e *Engine) restore() error {
 	}
 	e.fails = c.Fails
 	return nil
+}
+
+// Restart drops what the engine has read of the store, before the first cycle of a term:
+// another instance has led meanwhile.
+func (e *Engine) Restart(ctx context.Context) error {
+	return e.alone(ctx, func() error {
+		e.moveOn()
+		e.restored = false
+		return e.cfg.Budget.reload(e.cfg.Store)
+	})
 }
 
 func (e *Engine) note(s Summary, err error) {

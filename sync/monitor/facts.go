@@ -116,6 +116,9 @@ func (s *Server) probe(ctx context.Context) {
 // refresh reads what the store says.
 func (s *Server) refresh() {
 	now := s.cfg.Now()
+	if l := s.leading(); l != nil && !l.Mine {
+		s.Reload()
+	}
 	writable := s.cfg.Store.Writable()
 	backlog, err := s.cfg.Store.Backlog()
 	cursor, _, cerr := s.cfg.Store.Cursor()
@@ -147,6 +150,9 @@ func (s *Server) refresh() {
 		received = s.cfg.Collected().LastReceived
 	}
 
+	if at := s.cfg.Store.Arrived(); at.After(received) {
+		received = at // at another instance
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := &s.facts

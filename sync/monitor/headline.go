@@ -75,11 +75,8 @@ func (s *Server) headline(v *view, checks []Check) Headline {
 		return Headline{StateDryRun, fmt.Sprintf("Dry run: %s. Nothing is sent to Salesforce.", plural(v.backlog.Due, "touchpoint would be written", "touchpoints would be written")),
 			"Run callpoint --sync-once to see each field that would change. Set CALLPOINT_DRY_RUN=false and restart to write.", ""}
 	}
-	if s.cfg.Standby != nil {
-		if leader, standby := s.cfg.Standby(); standby {
-			return Headline{StateStandby, "Standby: " + leader + " leads; this instance collects page views.",
-				"Nothing to do. If the leader stops, this instance takes over by itself.", ""}
-		}
+	if l := s.leading(); l != nil && !l.Mine {
+		return l.headline(v.now)
 	}
 	for _, name := range []string{"store", "login"} {
 		if c := trouble[name]; c.Status == Failing {

@@ -38,7 +38,9 @@ func TestHeadlineStates(t *testing.T) {
 		{"dry run", func(b *bench) { b.cfg.DryRun, b.facts.backlog.Due = true, 254 }, StateDryRun,
 			[]string{"254 touchpoints would be written", "--sync-once"}},
 		{"dry run, one", func(b *bench) { b.cfg.DryRun, b.facts.backlog.Due = true, 1 }, StateDryRun, []string{"1 touchpoint would be written"}},
-		{"standby", func(b *bench) { b.cfg.Standby = func() (string, bool) { return "vm-a", true } }, StateStandby, []string{"vm-a leads"}},
+		{"standby", func(b *bench) {
+			b.cfg.Leading = func() *Leading { return &Leading{Leader: "vm-a", Until: b.cfg.Now().Add(time.Second)} }
+		}, StateStandby, []string{"vm-a leads"}},
 		{"store failing", func(b *bench) { b.facts.writable = store.ErrClosed }, StateAttention, []string{"not being credited", store.ErrClosed.Error()}},
 		{"nothing accepted", func(b *bench) {
 			b.history.Written = time.Time{}
@@ -94,7 +96,10 @@ func TestHeadlinePrecedence(t *testing.T) {
 	b := newBench(t, nil)
 	working(b)
 	standby := true
-	b.cfg.DryRun, b.cfg.Standby = true, func() (string, bool) { return "vm-a", standby }
+	b.cfg.DryRun = true
+	b.cfg.Leading = func() *Leading {
+		return &Leading{Leader: "vm-a", Mine: !standby, Until: b.cfg.Now().Add(time.Second)}
+	}
 	b.facts.writable = store.ErrClosed
 	b.history.Written = time.Time{}
 	b.facts.credit = credit{calls: 1, refused: 1, refusal: store.Touchpoint{Code: "X"}}

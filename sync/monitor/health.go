@@ -1,11 +1,14 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"callpoint/store"
 )
 
 // Status of a check, and of the whole.
@@ -45,11 +48,14 @@ const (
 	stuckAfter = time.Hour
 )
 
-// checks are in the order in which they are shown: what others depend on first.
-var checks = []struct {
+// A check measures one thing.
+type check struct {
 	name    string
 	measure func(s *Server, v *view) (Status, string)
-}{
+}
+
+// checks are in the order in which they are shown: what others depend on first.
+var checks = []check{
 	{"store", checkStore}, {"login", checkLogin}, {"poll_age", checkPollAge}, {"write_age", checkWriteAge},
 	{"oldest_due", checkOldestDue}, {"parked", checkParked}, {"collector_age", checkCollectorAge},
 	{"match_rate", checkMatchRate}, {"api_budget", checkBudget}, {"clock", checkClock},
@@ -85,7 +91,7 @@ func (s *Server) Health() Health {
 	s.standing.mu.Lock()
 	defer s.standing.mu.Unlock()
 	h := Health{Status: OK}
-	for _, check := range checks {
+	for _, check := range slices.Concat(checks, s.sharedChecks()) {
 		status, detail := check.measure(s, v)
 		c, ok := s.standing.stood[check.name]
 		if !ok || c.Status != status {
@@ -100,7 +106,10 @@ func (s *Server) Health() Health {
 	return h
 }
 
-func checkStore(_ *Server, v *view) (Status, string) {
+func checkStore(s *Server, v *view) (Status, string) {
+	if sp := s.spooled(); sp != nil && sp.Full == nil && v.writable != nil && errors.Is(v.writable, store.ErrAway) {
+		return Degraded, "the database is away; events are kept in the spool: " + v.writable.Error()
+	}
 	switch age := v.now.Sub(v.at); {
 	case v.at.IsZero():
 		return Failing, "not yet measured"

@@ -379,3 +379,19 @@ func TestCyclesThatWereReadStay(t *testing.T) {
 		t.Errorf("%d cycles are kept", n)
 	}
 }
+
+// The engine of a standby rests: that is no reason to restart the process.
+func TestAStandbyIsAlive(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	standby := true
+	b.cfg.Leading = func() *Leading { return &Leading{Leader: "vm-a", Mine: !standby} }
+	b.now = b.now.Add(time.Hour)
+	if err := b.Live(); err != nil {
+		t.Errorf("a standby: %v", err)
+	}
+	standby = false
+	if err := b.Live(); err == nil {
+		t.Error("a leader without progress is alive")
+	}
+}

@@ -90,9 +90,26 @@ func (s *Server) Cycle(r engine.Report) {
 	}
 }
 
+// Reload reads the history that the last leader kept.
+func (s *Server) Reload() {
+	var h history
+	if ok, err := s.cfg.Store.State(historyState, &h); err != nil || !ok {
+		return // what was known stays
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.history.Received.After(h.Received) {
+		h.Received = s.history.Received
+	}
+	s.history = h
+}
+
 // Save keeps the history in the store. It is the write probe as well: what it says of
 // the store is what the store did just now.
 func (s *Server) Save(ctx context.Context) error {
+	if l := s.leading(); l != nil && !l.Mine {
+		return s.cfg.Store.Ping(ctx) // the leader keeps it
+	}
 	s.mu.Lock()
 	h := s.history
 	s.mu.Unlock()

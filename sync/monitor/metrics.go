@@ -117,6 +117,10 @@ var (
 	descRejected = desc("ingest_rejected_total", "Records refused, by reason.", "reason")
 	descBots     = desc("ingest_bots_total", "Records dropped as a bot's, by reason.", "reason")
 	descRefused  = desc("ingest_refused_requests_total", "Whole requests refused, by reason.", "reason")
+	descLeads    = desc("leads", "1 while this instance leads; always 1 where the store is a file.")
+	descTerm     = desc("leader_term", "Term of the leader, which grows with each change of it; 0 where the store is a file.")
+	descSpool    = desc("spool_bytes", "Bytes of events that wait in the spool.")
+	descSpooled  = desc("spool_oldest_timestamp_seconds", "When the oldest batch in the spool was written; 0 if it is empty.")
 	descConsent  = desc("ingest_consent_refused_total", "Requests dropped because the visitor had refused consent.")
 )
 
@@ -125,7 +129,7 @@ type standingMetrics struct{ s *Server }
 
 func (c *standingMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descBuild, descUp, descCheck, descSuccess, descCursor, descWritten, descOldest, descBacklog, descRate, descRated,
-		descUsed, descMax, descOwn, descBudget, descReceived, descIngest, descRejected, descBots, descRefused, descConsent} {
+		descUsed, descMax, descOwn, descBudget, descReceived, descIngest, descRejected, descBots, descRefused, descConsent, descLeads, descTerm, descSpool, descSpooled} {
 		ch <- d
 	}
 }
@@ -171,6 +175,20 @@ func (c *standingMetrics) Collect(ch chan<- prometheus.Metric) {
 	if s.cfg.Collected != nil {
 		in = s.cfg.Collected()
 	}
+	leads, term := 1.0, int64(0)
+	if l := s.leading(); l != nil {
+		if term = l.Term; !l.Mine {
+			leads = 0
+		}
+	}
+	gauge(descLeads, leads)
+	gauge(descTerm, float64(term))
+	var spool Spooled
+	if sp := s.spooled(); sp != nil {
+		spool = *sp
+	}
+	gauge(descSpool, float64(spool.Bytes))
+	gauge(descSpooled, unix(spool.Oldest))
 	gauge(descReceived, unix(past.Received))
 	counter(descIngest, in.Events, "event")
 	counter(descIngest, in.Visits, "session")

@@ -32,11 +32,12 @@ type Config struct {
 	Clock     *clock.Clock     // nil: the check clock has nothing to compare
 	Collected func() Collected // what came in; nil: nothing is collected here
 
-	OrgURL  string                               // of the org, for links to its records; empty: there are none
-	Zone    func() *time.Location                // of the pages; nil: UTC
-	DryRun  bool                                 // nothing is written to Salesforce
-	Host    string                               // under which browsers reach the collector; empty: not known
-	Standby func() (leader string, standby bool) // nil: this instance always leads
+	OrgURL  string                // of the org, for links to its records; empty: there are none
+	Zone    func() *time.Location // of the pages; nil: UTC
+	DryRun  bool                  // nothing is written to Salesforce
+	Host    string                // under which browsers reach the collector; empty: not known
+	Leading func() *Leading       // who leads; nil, or a nil result: this instance always does
+	Spooled func() *Spooled       // the spool before the store; nil, or a nil result: there is none
 }
 
 // Build says what runs.
@@ -121,7 +122,9 @@ func (s *Server) Live() error {
 	if moved.IsZero() {
 		moved = s.began
 	}
-	if age := now.Sub(moved); !waiting && age > s.late(&view{}) {
+	l := s.leading()
+	standby := l != nil && !l.Mine // whose engine rests
+	if age := now.Sub(moved); !waiting && !standby && age > s.late(&view{}) {
 		return errors.New("no progress for " + ago(age))
 	}
 	s.mu.Lock() // it is never held over a call of the store
@@ -145,7 +148,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	v := &view{now: s.cfg.Now(), facts: s.facts}
 	s.mu.Unlock()
-	if status, detail := checkStore(s, v); status != OK {
+	if status, detail := checkStore(s, v); status == Failing {
 		http.Error(w, detail, http.StatusServiceUnavailable)
 		return
 	}

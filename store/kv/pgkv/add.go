@@ -202,6 +202,14 @@ func (db *DB) addAll(group []*add) error {
 		if err != nil || len(differ) == 0 {
 			return err
 		}
+		stored := 0
+		for _, a := range group {
+			stored += a.Added
+		}
+		if stored > 0 {
+			// The others were stored. These were stored by another statement at the same time.
+			return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error { return db.replace(ctx, tx, differ) })
+		}
 		for _, a := range group {
 			a.Counts = Counts{}
 		}

@@ -46,6 +46,9 @@ type Options struct {
 	Init func(kv.Tx) error
 	// Accept examines the contents before anything is written; an error refuses them.
 	Accept func(kv.Tx) error
+	// Unfinished makes the tables of an empty database without their identity: until Finish
+	// no other program opens them. It refuses tables that exist.
+	Unfinished bool
 	// MayBeAway lets Open succeed while the database is away.
 	MayBeAway bool
 	// ReadOnly never takes the lease.
@@ -90,6 +93,7 @@ const (
 	readPatience  = 3 * time.Second
 	addPatience   = 3 * time.Second
 	writePatience = 5 * time.Second
+	awayPatience  = 200 * time.Millisecond // once it is known to be away
 )
 
 // A DB is a pool of connections. Its methods may be called from many goroutines.
@@ -269,6 +273,23 @@ func (db *DB) UpdateAlone(ctx context.Context, fn func(kv.Tx) error) error {
 	})
 }
 
+// Finish is the last UpdateAlone of a DB that was opened with Unfinished.
+func (db *DB) Finish(ctx context.Context, fn func(kv.Tx) error) error {
+	return db.retry(ctx, writePatience, func(ctx context.Context) error {
+		conn, err := db.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		t := &tx{db: db, unfenced: true, ctx: ctx, conn: conn.Conn()}
+		if err := errors.Join(fn(t), t.err); err != nil {
+			t.rollback()
+			return err
+		}
+		return t.commit(own)
+	})
+}
+
 // UpdateShared runs fn in a transaction that any instance may run. It must write only keys
 // that no other transaction reads before it writes them.
 func (db *DB) UpdateShared(ctx context.Context, fn func(kv.Tx) error) error {
@@ -302,6 +323,11 @@ func (db *DB) transact(ctx context.Context, t *tx, fn func(kv.Tx) error) error {
 // retry runs fn until it succeeds, fails for good, or patience is over while the database
 // is away. It records whether the database is away.
 func (db *DB) retry(ctx context.Context, patience time.Duration, fn func(context.Context) error) error {
+	// Whoever comes while the database is known to be away tries once: a caller that has a
+	// spool must not wait each time.
+	if db.Writable() != nil {
+		patience = min(patience, awayPatience)
+	}
 	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	wait := 50 * time.Millisecond

@@ -197,6 +197,11 @@ func (db *DB) renew(ctx context.Context, term int64, ended chan struct{}) {
 		case <-time.After(wait):
 		}
 		asked := time.Now()
+		if _, left := db.Term(); left == 0 {
+			// Whoever led by this lease has been told that it ended: it is not taken up again.
+			db.lease.end(term)
+			return
+		}
 		limit, cancel := context.WithTimeout(ctx, db.o.Lease/3)
 		n, err := db.prolong(limit, &conn, term)
 		cancel()

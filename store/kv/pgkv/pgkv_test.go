@@ -246,6 +246,7 @@ func TestAddTogether(t *testing.T) {
 	db := openTest(t, s.URL(s.Schema(t)), testOptions())
 	before := db.Trips()
 	results := make(chan Counts, 200)
+	// Both workers store the same rows, also at the same time.
 	for i := range 200 {
 		go func() {
 			c, err := db.Add(context.Background(), []Row{received(fmt.Sprint("v", i%100), i%100), received("own", i)}, 50)

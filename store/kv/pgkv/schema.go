@@ -81,6 +81,9 @@ func (db *DB) ensure(ctx context.Context) error {
 		if err := conn.QueryRow(ctx, "SELECT to_regclass('meta_schema') IS NOT NULL").Scan(&made); err != nil {
 			return err
 		}
+		if made && db.o.Unfinished {
+			return errors.New("there are tables of a store already; name an empty database or schema")
+		}
 		if made {
 			break
 		}
@@ -91,6 +94,9 @@ func (db *DB) ensure(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("create tables: %w", err)
+	}
+	if db.o.Unfinished {
+		return nil
 	}
 	var f string
 	var v int
@@ -119,6 +125,9 @@ func (db *DB) ensure(ctx context.Context) error {
 
 var errUnfinished = errors.New("it is an unfinished copy; make the copy again into an empty database or schema")
 
+// own makes the tables those of a store.
+var own = statement{sql: "INSERT INTO meta_schema (format, version) VALUES ($1, $2)", args: []any{format, version}}
+
 // create makes the tables and their first rows in one transaction.
 func (db *DB) create(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
@@ -131,7 +140,10 @@ func (db *DB) create(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	t := &tx{db: db, ctx: ctx, conn: conn, begun: true, unfenced: true}
-	insert := []statement{{sql: "INSERT INTO meta_schema (format, version) VALUES ($1, $2)", args: []any{format, version}}}
+	var insert []statement
+	if !db.o.Unfinished {
+		insert = append(insert, own)
+	}
 	if db.o.Init != nil {
 		if err := errors.Join(db.o.Init(t), t.err); err != nil {
 			t.rollback()
