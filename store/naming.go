@@ -45,19 +45,22 @@ func setLookAt(tx kv.Tx, c *Call, at time.Time) error {
 }
 
 // nameCall sets the person of a Task that was read. old is what was known of it. A person
-// that was found through the WhatId stays while the Task names the same record.
+// that was found through the WhatId stays while the Task names the same record, and any
+// earlier person until another record was looked up: its touchpoint is not deleted before.
 func nameCall(tx kv.Tx, c, old *Call) error {
 	who, what := c.WhoID(), c.WhatID()
-	look := time.Time{}
+	look, found := time.Time{}, false
 	if who != "" {
 		var err error
 		if who, err = leadOrContact(tx, who); err != nil {
 			return err
 		}
-	} else if old.WhoID() == "" && old.WhatID() == what {
+		found = true
+	} else if what != "" {
 		who = old.Person
+		found = who != "" && old.WhoID() == "" && old.WhatID() == what && old.LookAt.IsZero()
 	}
-	if who == "" && what != "" && !c.Deleted {
+	if !found && what != "" && !c.Deleted {
 		look = c.ReadAt
 	}
 	c.Person, c.LookAt = old.Person, old.LookAt
@@ -133,7 +136,7 @@ func (s *Store) NameCalls(ctx context.Context, all []Named) (named int, err erro
 			if err != nil {
 				return err
 			}
-			if !ok || c.LookAt.IsZero() || c.WhatID() != n.What || n.Person == "" && c.LookAt.Equal(n.Next) {
+			if !ok || c.LookAt.IsZero() || c.WhatID() != n.What || n.Person == "" && c.Person == "" && c.LookAt.Equal(n.Next) {
 				continue
 			}
 			if n.Person != "" {
@@ -142,7 +145,9 @@ func (s *Store) NameCalls(ctx context.Context, all []Named) (named int, err erro
 				if err == nil {
 					err = changePerson(tx, &c, n.Person)
 				}
-			} else if err = setLookAt(tx, &c, n.Next); err == nil {
+			} else if err = setLookAt(tx, &c, n.Next); err == nil && c.Person != "" {
+				err = changePerson(tx, &c, "") // the record that it names now leads to nobody
+			} else if err == nil {
 				err = storeCall(tx, &c)
 			}
 			if err != nil {

@@ -156,8 +156,11 @@ func TestCallIsNamedThroughItsWhat(t *testing.T) {
 		t.Errorf("after an edit it counts for %q", got)
 	}
 	deal["WhatId"] = "500Hs00000AAAAAMAA"
-	if got := applyFields(t, s, "00T1", deal); got != "" {
-		t.Errorf("the Task names a case now, and counts for %q", got)
+	if got := applyFields(t, s, "00T1", deal); got != testContact {
+		t.Errorf("the Task names a case that was not looked up yet, and counts for %q", got)
+	}
+	if _, err := s.NameCalls(t.Context(), []Named{{TaskID: "00T1", What: "500Hs00000AAAAAMAA", Next: goldenAt}}); err != nil || personOfCall(t, s, "00T1") != "" {
+		t.Errorf("the case leads to nobody, and the call counts for %q, %v", personOfCall(t, s, "00T1"), err)
 	}
 	deal["WhoId"] = testOther
 	if got := applyFields(t, s, "00T1", deal); got != testOther {

@@ -67,6 +67,10 @@ func (o *simOrg) parents(batches []salesforce.Batch) map[string]bool {
 			add(p[uniqueID])
 		}
 	}
+	masters := map[any]any{} // by key: the persons of records that exist
+	for _, r := range o.org.Records(orgsim.Touchpoint) {
+		masters[r[uniqueID]] = r[personField]
+	}
 	for _, b := range batches {
 		for _, row := range b.Records {
 			r := maps.Clone(row.Fields)
@@ -77,6 +81,9 @@ func (o *simOrg) parents(batches []salesforce.Batch) map[string]bool {
 			add(r["bizible2__Lead__c"])
 			add(r["bizible2__Contact__c"])
 			person(r["bizible2__Bizible_Person__c"])
+			if b.Object == orgsim.Touchpoint {
+				person(masters[r[uniqueID]]) // an update does not name it
+			}
 			if b.Object == orgsim.Person {
 				person(r["Id"])
 			}
@@ -86,4 +93,18 @@ func (o *simOrg) parents(batches []salesforce.Batch) map[string]bool {
 		}
 	}
 	return all
+}
+
+// noRepeats fails where a record is twice in one request.
+func (o *simOrg) noRepeats(batches []salesforce.Batch) {
+	seen := map[any]bool{}
+	for _, b := range batches {
+		for _, r := range b.Records {
+			if key := r.Fields[uniqueID]; seen[key] {
+				o.locks.fail("%s is twice in one request", key)
+			} else {
+				seen[key] = true
+			}
+		}
+	}
 }

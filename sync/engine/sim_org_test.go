@@ -98,6 +98,7 @@ func (o *simOrg) QueryMany(ctx context.Context, soqls []string, q salesforce.Que
 }
 
 func (o *simOrg) Upsert(ctx context.Context, batches []salesforce.Batch) ([][]salesforce.Result, error) {
+	o.noRepeats(batches)
 	defer o.locks.take(o.parents(batches))()
 	results := make([][]salesforce.Result, len(batches))
 	subs := make([]simSub, len(batches))

@@ -136,7 +136,7 @@ var simOverlaps = map[string]func(*simWorld){
 	// The org answers no more questions while calls are on their way: they land all the same.
 	"poll-fails-meanwhile": func(w *simWorld) {
 		ids := w.depart(func([]string) {
-			w.org.Fault(orgsim.Fault{Op: orgsim.OpRead, Status: 503, Body: "<html>maintenance</html>", Times: -1})
+			w.org.Fault(orgsim.Fault{Op: orgsim.OpRead, Status: 403, Code: "REQUEST_LIMIT_EXCEEDED", Times: -1})
 		})
 		w.mustStand(ids[0])
 		w.org.ClearFaults()

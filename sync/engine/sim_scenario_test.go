@@ -269,6 +269,9 @@ var simScenarios = map[string]func(*simWorld){
 		w.later(time.Hour)
 		task, _ := w.org.Get("Task", id)
 		w.comparePerson(store.CallKey(id), task["WhoId"].(string), w.record(id))
+		if p, _ := w.org.Get(orgsim.Person, fmt.Sprint(w.record(id)[personField])); p["bizible2__Contact__c"] != task["WhoId"] {
+			w.t.Errorf("the Contact of the person is %v, want %v", p["bizible2__Contact__c"], task["WhoId"])
+		}
 	},
 }
 
