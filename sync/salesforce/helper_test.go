@@ -2,6 +2,7 @@ package salesforce
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,7 +56,16 @@ func startServer(t testing.TB, api http.HandlerFunc, connState func(net.Conn, ht
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
+	var from io.Reader = r.Body
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			s.t.Errorf("compressed body: %v", err)
+			return
+		}
+		from = z
+	}
+	body, err := io.ReadAll(from)
 	if err != nil {
 		return
 	}

@@ -49,6 +49,8 @@ type Client struct {
 	tries      *retryablehttp.RoundTripper
 	loginTries *retryablehttp.RoundTripper
 	meter      meter
+	// uncompressed is set once a compressed request was refused.
+	uncompressed atomic.Bool
 
 	mu      sync.Mutex // guards what follows
 	session *session

@@ -187,6 +187,11 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 
+	compressed, err := c.compress(out, cl)
+	if err != nil {
+		return nil, err
+	}
+
 	begin := c.cfg.Now()
 	resp, body, err := c.exchange(out)
 	took := c.cfg.Now().Sub(begin)
@@ -219,6 +224,12 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.cfg.OnCall(info)
 	if err != nil {
 		return nil, cl.last
+	}
+	if compressed && refusedCompressed(cl.last) {
+		// The org, or a proxy on the way, takes no compressed bodies: none is sent any more.
+		c.uncompressed.Store(true)
+		c.cfg.Log.Info("Salesforce refuses compressed requests: they are sent uncompressed", "status", cl.last.Status, "code", cl.last.Code)
+		return a.RoundTrip(req)
 	}
 	return resp, nil
 }
