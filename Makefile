@@ -23,6 +23,9 @@ nightly:
 	POWER_CYCLES=50 go test -count=1 -timeout 20m -run TestPowerCut -v ./cmd/callpoint
 	LEAK_ROUNDS=200 go test -count=1 -timeout 20m -run TestNothingLeaks -v ./cmd/callpoint
 	TORN_EVENTS=30 go test -count=1 -timeout 20m -run TestTornAndReorderedWrites -v ./cmd/callpoint
+	HOSTILE_BODIES=4000 go test -count=1 -timeout 20m -run 'TestUnfinishedBodies$$' -v ./cmd/callpoint
+	go test -count=1 -timeout 20m -run 'TestEveryCrashIsRestarted|TestWrongConfigurationIsNotRestarted|TestStoreRemovedUnderTheDaemon|TestFaultEndsTheDaemon|TestWrongClockPrunesNothing|TestBackupTargets|TestRestore|TestRootKeepsTheOwner|TestStopWithASlowClient|TestNoTokenForAPort|TestHealthSurvivesAKill' -v ./cmd/callpoint
+	go test -count=1 -timeout 20m -run 'TestFileOutOfPlace|TestSymbolicLinks|TestNotReplaceable|TestCopiesFollowNoLinks|TestCompactKeepsOwnerAndMode' -v ./store/kv/boltkv
 
 # Each fuzz target for a while.
 FUZZTIME ?= 60s

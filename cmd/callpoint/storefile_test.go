@@ -72,11 +72,13 @@ func TestStoreRemovedUnderTheDaemon(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.spoil(t, b.store)
+			began := time.Now()
 			event := view("while-away", yesterday("12:01:00"), "https://www.example.com/", "")
 			if status, answer := d.request(http.MethodPost, "/v1/events", event); status != http.StatusServiceUnavailable {
 				t.Errorf("POST /v1/events: %d %s", status, answer)
 			}
 			d.until("/readyz", http.StatusServiceUnavailable)
+			t.Logf("/readyz failed after %s", time.Since(began).Round(10*time.Millisecond))
 			d.until("/healthz", http.StatusServiceUnavailable)
 			if status, _ := d.request(http.MethodGet, "/livez", nil); status != http.StatusOK {
 				t.Errorf("/livez: %d", status)
