@@ -51,11 +51,11 @@ var simPlants = map[string]simPlant{
 		b, _ = json.Marshal(r["SystemModstamp"])
 	}
 	sum := sha256.Sum256(b)`},
-	"no intent": {"die-before-outcome", "../../store/attempts.go", `			if err := tx.Put(bSending, key, []byte{1}); err != nil {`,
+	"no intent": {"die-before-outcome", "../../store/attempts.go", `			if err := tx.Put(bSending, key, s.sendMark(&now)); err != nil {`,
 		`			if planted("no intent") {
 				continue
 			}
-			if err := tx.Put(bSending, key, []byte{1}); err != nil {`},
+			if err := tx.Put(bSending, key, s.sendMark(&now)); err != nil {`},
 	"hash before the write": {"back-to-what-was-lost", "../../store/touchpoints.go", `		t.Sent, t.WrittenHash = true, ""`,
 		`		t.Sent, t.WrittenHash = true, ""
 		if planted("hash before the write") {
@@ -134,7 +134,7 @@ var simPlants = map[string]simPlant{
 		`		return func() {
 			n.page, n.err, n.here = page, err, true
 			if cursor, _, _ := w.e.cfg.Store.Cursor(); planted("page of a stopped poll") && ctx.Err() != nil && err == nil {
-				_ = w.e.applyPage(context.WithoutCancel(ctx), &reader{cursor: cursor, asked: w.e.now()}, page, time.Time{}, w.summary)
+				_ = w.e.applyPage(context.WithoutCancel(ctx), &reader{src: w.e.sources[0], cursor: cursor, asked: w.e.now()}, page, time.Time{}, w.summary)
 			}
 		}`},
 	"answer lost at the stop": {"answer-at-the-stop", "deliver.go", `context.WithTimeout(context.WithoutCancel(ctx), recordWithin)`,
