@@ -77,11 +77,27 @@ func BenchmarkDurable(b *testing.B) {
 		benchmarkAdd(b, fmt.Sprintf("add/clients=%d", clients), clients, openTest)
 		if pgtest.Find() != "" {
 			benchmarkAdd(b, fmt.Sprintf("add/postgres/clients=%d", clients), clients, func(t testing.TB) *Store {
-				s, _ := openSharedTest(t, Options{})
-				return s
+				server := durableServer(t)
+				return openAt(t, server.URL(server.Schema(t)), Options{})
 			})
 		}
 	}
+}
+
+// durableServer is a PostgreSQL that syncs its disk, as no other test needs.
+func durableServer(t testing.TB) *pgtest.Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	server, err := pgtest.New(dir, "fsync=on")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	return server
 }
 
 // benchmarkAdd adds events one by one, from several clients.
