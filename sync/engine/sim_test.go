@@ -71,14 +71,14 @@ func TestSimulationRepeats(t *testing.T) {
 // simulate runs one seed to its end. What the seed decides beside the actors: the length, the
 // clocks, the sizes of pages and collections, the pause between cycles, what becomes of
 // deleted calls, and of what a killed process had sent.
-func simulate(t *testing.T, seed uint64) *simWorld {
+func simulate(t *testing.T, seed uint64, database ...string) *simWorld {
 	r := simRand(seed, 1000)
 	skew := time.Duration(r.IntN(600)-300) * time.Second
 	cfg := orgsim.Config{
 		Now: func() time.Time { return time.Now().Add(skew) }, PageSize: simPick(r, 2, 7, 2000), DailyLimit: 1 << 30,
 		TriggerCPUPerRecord: simPick(r, 0, 0, 700*time.Millisecond),
 	}
-	w := newSimWorld(t, seed, cfg)
+	w := newSimWorld(t, seed, cfg, database...)
 	w.org.KeysFreedLate(r.IntN(3) == 0)
 	w.org.EqualMasterPasses(r.IntN(3) == 0)
 	w.settings.RetractDelete, w.anonymous = r.IntN(2) == 0, true

@@ -93,7 +93,7 @@ type simCrash struct{}
 
 func simRand(seed uint64, stream int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(stream))) }
 
-func newSimWorld(t testing.TB, seed uint64, cfg orgsim.Config) *simWorld {
+func newSimWorld(t testing.TB, seed uint64, cfg orgsim.Config, database ...string) *simWorld {
 	w := &simWorld{t: t, began: time.Now(), rng: simRand(seed, 0), trace: sha256.New(), settings: mapping.Default(), overlap: 10 * time.Minute, batch: 25,
 		stood: map[string]bool{}, hadID: map[string]bool{}, mayGo: map[string]bool{}}
 	if os.Getenv("SIM_LOG") != "" {
@@ -101,7 +101,9 @@ func newSimWorld(t testing.TB, seed uint64, cfg orgsim.Config) *simWorld {
 	}
 	w.org = orgsim.New(cfg)
 	w.wire = &simOrg{org: w.org, travel: w.travel, sent: w.note, locks: simLocks{fail: t.Errorf}}
-	w.path = filepath.Join(simDir(t), "sim.db")
+	if w.path = strings.Join(database, ""); w.path == "" {
+		w.path = filepath.Join(simDir(t), "sim.db")
+	}
 	w.open()
 	t.Cleanup(func() { w.store.Close() })
 	return w
@@ -120,7 +122,8 @@ func simDir(t testing.TB) string {
 
 // open starts the process: store and engine, which know nothing but the file.
 func (w *simWorld) open() {
-	s, err := store.Open(w.path, store.Options{})
+	// Virtual time passes by days between two requests: a lease must outlast it.
+	s, err := store.Open(w.path, store.Options{Instance: store.Instance{Name: "sim", Lease: 100_000 * time.Hour}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

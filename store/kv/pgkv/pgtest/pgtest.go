@@ -56,6 +56,7 @@ func New(dir string, options ...string) (*Server, error) {
 	if s.bin == "" {
 		return nil, errors.New(Missing)
 	}
+	endWithUs(s.attr)
 	if os.Getuid() == 0 {
 		u, err := user.Lookup("postgres")
 		if err != nil {
