@@ -249,9 +249,17 @@ func (d *driver) latency(o *org, store string) error {
 	if err := postOne(http.DefaultClient, "http://"+address+"/v1/sessions", body.Bytes()); err != nil {
 		return err
 	}
+	var people []map[string]any
+	for i := range calls {
+		people = append(people, workload.Lead(i))
+	}
+	leads, err := o.insert("Lead", people)
+	if err != nil {
+		return err
+	}
 	made := map[string]time.Time{}
 	for i := range calls {
-		task := workload.Task(i, time.Now(), "")
+		task := workload.Task(i, time.Now(), leads[i])
 		for _, stamp := range []string{"CreatedDate", "LastModifiedDate", "SystemModstamp"} {
 			delete(task, stamp)
 		}

@@ -170,7 +170,7 @@ func (d *driver) measure(s system) error {
 	// A hundred calls came in since. They are a minute old.
 	var fresh []map[string]any
 	for i := range min(100, d.size.Calls) {
-		fresh = append(fresh, workload.Task(i, time.Now().Add(-time.Minute), ""))
+		fresh = append(fresh, workload.Task(i, time.Now().Add(-time.Minute), leads[i]))
 	}
 	if _, err := o.insert("Task", fresh); err != nil {
 		return err

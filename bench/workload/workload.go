@@ -93,15 +93,18 @@ func (g *Generator) Sessions(w io.Writer) (n int, err error) {
 	return n, nil
 }
 
-// Leads are the people whom the calls belong to: four calls in five have one.
+// Leads are the people whom the calls belong to, one each: a call of nobody has no touchpoint.
 func (g *Generator) Leads() []map[string]any {
 	all := make([]map[string]any, 0, g.size.Calls)
 	for i := range g.size.Calls {
-		if i%5 != 4 {
-			all = append(all, map[string]any{"LastName": fmt.Sprintf("Caller %d", i), "Company": "(unknown)"})
-		}
+		all = append(all, Lead(i))
 	}
 	return all
+}
+
+// Lead is the caller of the i-th call.
+func Lead(i int) map[string]any {
+	return map[string]any{"LastName": fmt.Sprintf("Caller %d", i), "Company": "(unknown)"}
 }
 
 // Tasks gives the calls, nine in ten within half an hour of the visitor's last session.
@@ -115,11 +118,7 @@ func (g *Generator) Tasks(leads []string) []map[string]any {
 		if i%10 == 9 {
 			at = at.Add(time.Hour)
 		}
-		var who string
-		if i%5 != 4 {
-			who, leads = leads[0], leads[1:]
-		}
-		all = append(all, Task(i, at, who))
+		all = append(all, Task(i, at, leads[i]))
 	}
 	// A real org gives ids in the order of creation.
 	slices.SortStableFunc(all, func(a, b map[string]any) int {
