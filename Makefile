@@ -19,6 +19,7 @@ TOOLS   := $(CURDIR)/dist/tools
 nightly:
 	SIM_SEEDS=2000 go test -count=1 -timeout 60m -run 'TestSimulation|TestScenario|TestPlanted' -v ./sync/engine
 	KILL_CYCLES=200 go test -count=1 -timeout 20m -run TestKillAtRandomMoments -v ./cmd/callpoint
+	KILL_CYCLES=100 go test -count=1 -timeout 20m -run 'TestKillInstancesAtRandomMoments|TestDatabaseKilled|TestLeaderKilledOrFrozen' -v ./cmd/callpoint
 	FAULTS_ALL=1 go test -count=1 -timeout 20m -run 'TestEveryIOMayFail|TestNoFalseAcknowledgement|TestFullDisk|TestFileSystemFails' -v ./cmd/callpoint
 	POWER_CYCLES=50 go test -count=1 -timeout 20m -run TestPowerCut -v ./cmd/callpoint
 	LEAK_ROUNDS=200 go test -count=1 -timeout 20m -run TestNothingLeaks -v ./cmd/callpoint

@@ -145,6 +145,7 @@ type Outcome struct {
 	Gone     bool   // the record was deleted in Salesforce
 	RecordID string
 	Master   string // the person that the record is known to hang from
+	Attempt  int    // the number of the attempt since the content changed; 0: the next one
 	Again    bool   // the record was written, and is not right yet: it stays due
 	// State is Written, Retrying or Parked; for the latter two Next is the time of the next attempt.
 	State         State
@@ -181,6 +182,7 @@ func finish(tx kv.Tx, now time.Time, o Outcome) error {
 		return dropTouchpoint(tx, &old)
 	}
 	t := old
+	t.InFlight = nil
 	if o.Gone {
 		// It is to be created again, or there is nobody to whom it could belong.
 		t.vanish()
@@ -206,7 +208,10 @@ func finish(tx kv.Tx, now time.Time, o Outcome) error {
 		}
 	case current:
 		t.State, t.NextAttempt, t.Code, t.Message = o.State, o.Next, o.Code, o.Message
-		t.Attempts++
+		// A commit whose answer was lost is made again: the attempt counts once.
+		if t.Attempts++; o.Attempt > 0 {
+			t.Attempts = o.Attempt
+		}
 	}
 	return schedule(tx, &old, &t)
 }

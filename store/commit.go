@@ -118,6 +118,7 @@ func setDesired(tx kv.Tx, now time.Time, t Touchpoint) (same bool, err error) {
 		return old.State == Unchanged, nil
 	}
 	t.WrittenHash, t.WrittenAt, t.RecordID, t.Sent, t.Master = old.WrittenHash, old.WrittenAt, old.RecordID, old.Sent, old.Master
+	t.InFlight = old.InFlight
 	if t.TaskID == "" {
 		if err := tx.Put(bOwned, prefixed(t.Journey, []byte(t.Key)), nil); err != nil {
 			return false, err

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -203,6 +202,20 @@ func (s *Store) mayBegin() error {
 	return nil
 }
 
+// An inFlight is a request that was sent and whose result is not recorded.
+type inFlight struct {
+	Term    int64  `json:"term"`    // of the leader that sent it
+	Content string `json:"content"` // the hash of what was sent, or "delete"
+}
+
+// readMark reads a value of sending; nil where it does not name the request.
+func readMark(mark []byte) *inFlight {
+	if len(mark) < 8 {
+		return nil
+	}
+	return &inFlight{Term: int64(binary.BigEndian.Uint64(mark)), Content: string(mark[8:])}
+}
+
 // sendMark is the value of sending: the term, and what is sent.
 func (s *Store) sendMark(t *Touchpoint) []byte {
 	if s.shared == nil {
@@ -226,19 +239,16 @@ func (s *Store) awaits(tx kv.Tx, key []byte) (bool, error) {
 	if s.shared == nil {
 		return false, nil
 	}
-	mark := tx.Get(bSending, key)
 	l := s.leads.Load()
-	if len(mark) < 8 || l == nil || time.Since(l.since) > requestLimit {
-		return false, nil
-	}
-	if term, _ := s.shared.Term(); binary.BigEndian.Uint64(mark) == uint64(term) {
+	if l == nil || time.Since(l.since) > requestLimit {
 		return false, nil
 	}
 	t, ok, err := loadTouchpoint(tx, key)
-	if err != nil || !ok {
+	if err != nil || !ok || t.InFlight == nil {
 		return false, err
 	}
-	return t.Delete || !bytes.Equal(mark[8:], []byte(sentContent(&t))), nil
+	term, _ := s.shared.Term()
+	return t.InFlight.Term != term && (t.Delete || t.InFlight.Content != sentContent(&t)), nil
 }
 
 // isPlace reports whether a state is the place of an import, which every instance keeps.

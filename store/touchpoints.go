@@ -66,7 +66,9 @@ type Touchpoint struct {
 	Sent        bool      `json:"sent,omitempty"`      // a request left: the org may hold it
 	// Master is the record id of the person that the record hangs from. It cannot change while
 	// the record exists. Empty: not known, or there is no record.
-	Master      string    `json:"master,omitempty"`
+	Master string `json:"master,omitempty"`
+	// InFlight is a request whose result is not recorded, in a store that instances share.
+	InFlight    *inFlight `json:"in_flight,omitempty"`
 	Attempts    int       `json:"attempts,omitempty"` // since the content changed
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 	Code        string    `json:"code,omitempty"` // Salesforce's last refusal
@@ -139,6 +141,7 @@ func loadTouchpoint(tx kv.Tx, key []byte) (t Touchpoint, ok bool, err error) {
 	}
 	if sending := tx.Get(bSending, key); sending != nil {
 		t.Sent, t.WrittenHash = true, ""
+		t.InFlight = readMark(sending)
 	}
 	return t, true, nil
 }

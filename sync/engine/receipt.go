@@ -312,7 +312,7 @@ func (w *writer) wrongPerson(t store.Touchpoint, master string, err *salesforce.
 
 // outcome says what to do about a row that was refused.
 func (e *Engine) outcome(t store.Touchpoint, err *salesforce.Error, class salesforce.Class) store.Outcome {
-	o := store.Outcome{Key: t.Key, Hash: t.Hash, Delete: t.Delete, Code: refusedAlike(err), Message: err.Message}
+	o := store.Outcome{Key: t.Key, Hash: t.Hash, Delete: t.Delete, Attempt: t.Attempts + 1, Code: refusedAlike(err), Message: err.Message}
 	if o.Message == "" && err.Err != nil {
 		o.Message = err.Err.Error()
 	}
