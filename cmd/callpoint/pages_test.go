@@ -168,7 +168,7 @@ func TestCallPage(t *testing.T) {
 	t.Parallel()
 	d, matched, outside, noID, lead := callBench(t)
 	for id, wants := range map[string][]string{
-		matched: {"Paid Search.AdWords · www.example.com/quote", "call 12:10:00", "the session of 12:00:00 was credited with it", `href="` + d.b.url + "/" + lead + `"`, `href="` + d.b.url + "/" + matched + `"`},
+		matched: {"Paid Search.AdWords · www.example.com/quote", "call 12:10:00", "the session of 12:00:00 was credited with it", `<svg class="chart journey"`, "The person&#39;s journey of ", ": FT, LC", `href="` + d.b.url + "/" + lead + `"`, `href="` + d.b.url + "/" + matched + `"`},
 		outside: {"no session was credited with it", "lies 30 min after the nearest window"},
 	} {
 		_, page, _ := d.browserGet("/calls/" + id)

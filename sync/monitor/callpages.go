@@ -155,6 +155,7 @@ func (s *Server) callPage(w http.ResponseWriter, r *http.Request) {
 		Call     CallView
 		E        Explanation
 		Timeline *timeline
+		Journey  *journeyPicture
 		Links    []recordLink
 		Visitor  string // the list of the visitor's calls
 	}{head: s.head("Call "+task, "call"), Call: v, E: Explain(v, s.zone()), Tone: OK, Links: s.recordLinks(v)}
@@ -171,6 +172,7 @@ func (s *Server) callPage(w http.ResponseWriter, r *http.Request) {
 			sessions = result.Sessions
 		}
 	}
+	data.Journey = drawJourney(v, s.zone())
 	data.Timeline = drawTimeline(v, sessions, s.zone())
 	s.show(w, http.StatusOK, "call.html", data)
 }
