@@ -80,6 +80,9 @@ func (r *resolver) detail(m *match, x *Session) string {
 		return fmt.Sprintf("The call at %s came %s before the first web event ever collected (%s), so nothing can be said about its session.",
 			at, span(r.j.Earliest.Sub(m.call.At)), clock(r.j.Earliest))
 	case NoBizibleID:
+		if m.call.Source != "" {
+			return fmt.Sprintf("The row has no BizibleId where the source %s looks for it: check bizible_id in CALLPOINT_CALL_SOURCES, and that the vendor records the _biz_uid cookie.", m.call.Source)
+		}
 		what := "The Task has no BizibleId in "
 		if textOf(lookup(m.call.Fields, r.s.BizibleIDField)) != "" {
 			what = "The Task has something that cannot be a BizibleId in "

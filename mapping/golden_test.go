@@ -69,6 +69,7 @@ func TestCases(t *testing.T) {
 
 // story is a journey and the results of its steps so far.
 type story struct {
+	source   *Source // of the section rows
 	t        *testing.T
 	settings *Settings
 	journey  Journey
@@ -91,6 +92,13 @@ func (s *story) read(section, data string) {
 		}
 		s.settings.Fields = fields
 		return
+	case "sources":
+		all, err := ParseSources([]byte(data))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.source = &all.Others[0]
+		return
 	}
 	for line := range strings.Lines(data) {
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
@@ -106,6 +114,8 @@ func (s *story) read(section, data string) {
 			s.journey.Visits = append(s.journey.Visits, s.visit(words))
 		case "calls":
 			s.call(words)
+		case "rows":
+			s.row(words)
 		default:
 			s.t.Fatalf("unknown section %q", section)
 		}
@@ -216,6 +226,42 @@ func (s *story) call(words []string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.add(call)
+}
+
+// row reads a row of the story's source: a0X... Field=Value Field="Value" ... The org has the
+// fields that the row has, and those that the source names.
+func (s *story) row(words []string) {
+	s.t.Helper()
+	row := map[string]any{"Id": words[0]}
+	var fields []FieldInfo
+	add := func(name string) {
+		typ := "string"
+		if slices.Contains(s.source.CallTime, name) || strings.HasSuffix(name, "Date") {
+			typ = "datetime"
+		}
+		fields = append(fields, FieldInfo{Name: name, Type: typ})
+	}
+	for _, name := range s.source.Fields() {
+		add(name)
+	}
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, "=")
+		row[key] = value
+		add(key)
+	}
+	if err := s.source.Fit(fields); err != nil {
+		s.t.Fatal(err)
+	}
+	call, err := s.settings.ReadSourceCall(s.source, row)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.add(call)
+}
+
+// add puts a call into the journey, in the place of an earlier one with its id.
+func (s *story) add(call Call) {
 	for i := range s.journey.Calls {
 		if old := &s.journey.Calls[i]; old.TaskID == call.TaskID {
 			call.Written, call.Shows, call.Snapshot = old.Written, old.Shows, old.Snapshot

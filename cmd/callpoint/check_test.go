@@ -20,7 +20,7 @@ func TestCheckOfAGoodOrg(t *testing.T) {
 	if code != exitDone || strings.Contains(out, "failed") || strings.Contains(out, "warning") {
 		t.Fatalf("exit %d\n%s%s", code, out, errs)
 	}
-	for _, name := range []string{"configuration", "store", "journeys", "login", "api_access", "package", "Task", "task_query", touchpoints, "person_field", persons,
+	for _, name := range []string{"configuration", "store", "journeys", "no_person", "login", "api_access", "package", "Task", "task_query", touchpoints, "person_field", persons,
 		"Lead", "Contact", "Account", "Opportunity", "OpportunityContactRole", "Case", "converted_leads", "double_credit", "doubled_persons", "attribution", "api_budget", "clock"} {
 		if !strings.Contains(out, "ok       "+name) {
 			t.Errorf("no line for %s:\n%s", name, out)

@@ -9,6 +9,26 @@ import (
 	"callpoint/sync/monitor"
 )
 
+// checkNoPerson counts the calls that have no touchpoint because they name nobody.
+func (p *program) checkNoPerson(ctx context.Context, k *checker) {
+	const name = "no_person"
+	if !k.cfg.storeExists() {
+		k.ok(name, "no calls yet")
+		return
+	}
+	var v monitor.StatusView
+	if err := p.ask(ctx, http.MethodGet, "/v1/status", nil, &v); err != nil {
+		k.warn(name, "Run check again once the daemon answers.", "how many calls name nobody is not known: %v", err)
+		return
+	}
+	if v.Backlog.NoPerson == 0 {
+		k.ok(name, "every call names a Lead or Contact")
+		return
+	}
+	k.warn(name, "Have the call-tracking vendor file calls under a Lead or Contact; callpoint calls --state no_person lists them. Each gets its touchpoint once somebody is named.",
+		"%d of the calls have no touchpoint, because they name no Lead or Contact", v.Backlog.NoPerson)
+}
+
 // checkJourneys names the persons that are not followed because they have too many BizibleIds.
 func (p *program) checkJourneys(ctx context.Context, k *checker) {
 	const name = "journeys"

@@ -144,6 +144,7 @@ func (p *program) findings(ctx context.Context, c Config, report func(finding)) 
 	k.ok("configuration", "all settings are valid")
 	k.store()
 	p.checkJourneys(ctx, k)
+	p.checkNoPerson(ctx, k)
 	k.org(ctx)
 	return k.findings, nil
 }

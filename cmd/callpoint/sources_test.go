@@ -262,3 +262,21 @@ func TestSourcesExample(t *testing.T) {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
+
+// check counts the calls that wait for somebody to be named.
+func TestCheckCountsCallsOfNobody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.syncOnce()
+	if out, _, _ := b.run("check"); !strings.Contains(out, "every call names a Lead or Contact") {
+		t.Errorf("check without such calls:\n%s", out)
+	}
+	b.task(yesterday("12:00:00"), map[string]any{"bizible2__BizibleId__c": "visitor-a", "WhoId": nil})
+	d := b.daemon()
+	d.send(view("visitor-a", yesterday("11:50:00"), "https://www.example.com/", ""))
+	d.sync()
+	d.stop()
+	if out, _, _ := b.run("check"); !strings.Contains(strings.Join(strings.Fields(out), " "), "1 of the calls have no touchpoint, because they name no Lead or Contact") {
+		t.Errorf("check:\n%s", out)
+	}
+}

@@ -179,6 +179,7 @@ type Backlog struct {
 	OldestDue  *time.Time `json:"oldest_due"`
 	Parked     int        `json:"parked"`
 	Unresolved int        `json:"unresolved"`
+	NoPerson   int        `json:"no_person"` // touchpoints that wait for somebody to be named
 }
 
 // Status says how everything stands, by what was measured last.
@@ -187,7 +188,7 @@ func (s *Server) Status() StatusView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.facts.backlog
-	v.Backlog = Backlog{Due: b.Due, Parked: b.Parked, Unresolved: b.Dirty}
+	v.Backlog = Backlog{Due: b.Due, Parked: b.Parked, Unresolved: b.Dirty, NoPerson: b.NoPerson}
 	if b.Due > 0 {
 		v.Backlog.OldestDue = known(b.OldestDue)
 	}
