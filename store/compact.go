@@ -11,7 +11,7 @@ import (
 )
 
 // ErrElsewhere is the error of maintenance that the engine of the store leaves to others.
-var ErrElsewhere = errors.New("PostgreSQL does this itself")
+var ErrElsewhere = errors.New("this is for a store in a file")
 
 // A file is an engine that keeps the store in one file.
 type file interface {
@@ -26,7 +26,7 @@ type file interface {
 // fsync and the rename. It returns the file's size before and after.
 func (s *Store) Compact(ctx context.Context) (before, after int64, err error) {
 	if _, ok := s.db.(file); !ok {
-		return 0, 0, fmt.Errorf("compact %s: %w", s.Path(), ErrElsewhere)
+		return 0, 0, fmt.Errorf("compact %s: %w; PostgreSQL uses the space of deleted rows again by itself", s.Path(), ErrElsewhere)
 	}
 	s.tidy.Lock()
 	defer s.tidy.Unlock()
@@ -67,7 +67,7 @@ func (s *Store) CompactionPays() (bool, error) {
 func (s *Store) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 	f, ok := s.db.(file)
 	if !ok {
-		return 0, fmt.Errorf("back up %s: %w; use pg_dump, or the snapshots of the provider", s.Path(), ErrElsewhere)
+		return 0, fmt.Errorf("back up %s: %w; back up a database with pg_dump, or by the snapshots of its provider", s.Path(), ErrElsewhere)
 	}
 	return f.Backup(ctx, w)
 }

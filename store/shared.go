@@ -35,6 +35,9 @@ type Instance struct {
 // IsURL reports whether the name of a store is a URL of PostgreSQL.
 func IsURL(name string) bool { return pgkv.IsURL(name) }
 
+// CheckURL returns an error if a URL of PostgreSQL cannot be used as the name of a store.
+func CheckURL(name string) error { return pgkv.Check(name) }
+
 // Redacted returns the name of a store without a password.
 func Redacted(name string) string {
 	if IsURL(name) {

@@ -33,6 +33,14 @@ func (c *Config) shared() bool { return store.IsURL(c.Store) }
 // storeExists reports whether there is a store; one in a database is taken to exist.
 func (c *Config) storeExists() bool { return c.shared() || exists(c.Store) }
 
+// needFile returns an error if the store is not a file.
+func (c *Config) needFile() error {
+	if !c.shared() {
+		return nil
+	}
+	return failed(fmt.Errorf("%s is a database: back it up with pg_dump, or by the snapshots of its provider, and restore it likewise", c.storeName()))
+}
+
 // storeName is the store's name without a password.
 func (c *Config) storeName() string { return store.Redacted(c.Store) }
 
@@ -61,6 +69,9 @@ func (c *Config) validateShared(bad func(name, format string, args ...any)) {
 		}
 	}
 	if c.shared() {
+		if err := store.CheckURL(c.Store); err != nil {
+			bad("CALLPOINT_STORE", "%v", err)
+		}
 		if c.maxSizeSet {
 			bad("CALLPOINT_STORE_MAX_SIZE", "this is for a store in a file; limit the database itself, and remove the setting")
 		}

@@ -404,3 +404,36 @@ func TestKillInstancesAtRandomMoments(t *testing.T) {
 	b.oneEach(tasks)
 	t.Logf("%d kills, %d events acknowledged of %d sent, %d calls", cycles, len(l.acked), l.sent(), len(tasks))
 }
+
+// Settings that do not fit the kind of the store stop the start, and commands for files say
+// what a database needs instead.
+func TestSharedStoreConfiguration(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ env, want string }{
+		{"CALLPOINT_STORE=postgres://u@db.example.com/x", "CALLPOINT_STORE: the connection to db.example.com would not be verified"},
+		{"CALLPOINT_STORE=postgres://u@127.0.0.1:notaport/x", "CALLPOINT_STORE: not a URL"},
+		{"CALLPOINT_ROLE=collector", "CALLPOINT_ROLE: collector needs a store that several instances share"},
+		{"CALLPOINT_ROLE=follower", "CALLPOINT_ROLE"},
+		{"CALLPOINT_LEASE=10ms", "CALLPOINT_LEASE: 10ms is too short"},
+		{"CALLPOINT_STORE_PASSWORD=x", "CALLPOINT_STORE_PASSWORD: this is for a store in PostgreSQL"},
+		{"CALLPOINT_ADDRESS=ftp://x", "CALLPOINT_ADDRESS"},
+	} {
+		b := newBench(t, c.env)
+		if _, errs, code := b.run("--sync-once"); code != exitConfig || !strings.Contains(errs, c.want) {
+			t.Errorf("%s: exit %d, %q; want %d and %q", c.env, code, errs, exitConfig, c.want)
+		}
+	}
+	b := newBench(t, "CALLPOINT_STORE=postgres://u@127.0.0.1:1/x?sslmode=disable", "CALLPOINT_STORE_MAX_SIZE=1GiB")
+	if _, errs, code := b.run("--sync-once"); code != exitConfig || !strings.Contains(errs, "CALLPOINT_STORE_MAX_SIZE") {
+		t.Errorf("a size limit of a database: exit %d, %q", code, errs)
+	}
+	b = newBench(t, "CALLPOINT_STORE=postgres://u:hunter2@127.0.0.1:1/x?sslmode=disable")
+	for _, args := range [][]string{{"store", "backup", filepath.Join(t.TempDir(), "x.db")}, {"store", "restore", "x.db"}} {
+		if _, errs, code := b.run(args...); code != exitFailed || !strings.Contains(errs, "pg_dump") || strings.Contains(errs, "hunter2") {
+			t.Errorf("%v: exit %d, %q", args, code, errs)
+		}
+	}
+	if _, errs, code := b.run("--sync-once"); code != exitFailed || strings.Contains(errs, "hunter2") {
+		t.Errorf("a database that is away: exit %d, %q", code, errs)
+	}
+}

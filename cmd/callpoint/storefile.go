@@ -55,6 +55,9 @@ func (p *program) backupStore(ctx context.Context, path string, force bool) erro
 	if err != nil {
 		return err
 	}
+	if err := c.needFile(); err != nil {
+		return err
+	}
 	if path, err = filepath.Abs(path); err != nil {
 		return failed(err)
 	}
@@ -174,6 +177,9 @@ func (r restoredText) String() string {
 func (p *program) restoreStore(ctx context.Context, backup string) error {
 	c, err := p.config()
 	if err != nil {
+		return err
+	}
+	if err := c.needFile(); err != nil {
 		return err
 	}
 	// The lock shows a daemon that has this file open, and the request one whose file was removed.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -147,7 +148,11 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 
 func (s *storeServer) fail(w http.ResponseWriter, err error) {
 	s.log.Warn("store request failed", "err", err)
-	answer(w, collector.StoreStatus(err), map[string]string{"error": err.Error()})
+	status := collector.StoreStatus(err)
+	if errors.Is(err, store.ErrElsewhere) {
+		status = http.StatusNotImplemented
+	}
+	answer(w, status, map[string]string{"error": err.Error()})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

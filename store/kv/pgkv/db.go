@@ -153,11 +153,17 @@ func Open(ctx context.Context, name string, o Options) (*DB, error) {
 	return db, nil
 }
 
+// Check returns an error if a URL cannot be read, or names a connection that is not verified.
+func Check(name string) error {
+	_, err := config(name, Options{}.withDefaults())
+	return err
+}
+
 // config reads a URL and sets what every connection needs.
 func config(name string, o Options) (*pgxpool.Config, error) {
 	c, err := pgxpool.ParseConfig(name)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a URL of PostgreSQL: %w", Redacted(name), err)
+		return nil, fmt.Errorf("not a URL of PostgreSQL such as postgres://callpoint@db.internal.example/callpoint?sslmode=verify-full: %w", err)
 	}
 	cc := c.ConnConfig
 	if o.Password != "" {
@@ -171,7 +177,7 @@ func config(name string, o Options) (*pgxpool.Config, error) {
 	}
 	for _, h := range hosts {
 		if insecure && !isLocal(h) {
-			return nil, fmt.Errorf("%s: the connection to %s would not be verified; add sslmode=verify-full to the URL (and sslrootcert=FILE for a private authority)", Redacted(name), h)
+			return nil, fmt.Errorf("the connection to %s would not be verified; add sslmode=verify-full to the URL (and sslrootcert=FILE for a private authority)", h)
 		}
 	}
 	if cc.ConnectTimeout == 0 {

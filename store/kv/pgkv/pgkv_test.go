@@ -290,3 +290,25 @@ func TestUnverifiedConnectionIsRefused(t *testing.T) {
 		t.Errorf("redacted: %s", got)
 	}
 }
+
+// Instances that start at once on an empty database all come up.
+func TestStartTogether(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Shared(t)
+	url := s.URL(s.Schema(t))
+	results := make(chan error, 6)
+	for range cap(results) {
+		go func() {
+			db, err := Open(context.Background(), url, testOptions())
+			if err == nil {
+				err = db.Close()
+			}
+			results <- err
+		}()
+	}
+	for range cap(results) {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}

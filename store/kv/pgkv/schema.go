@@ -85,6 +85,7 @@ func (db *DB) ensure(ctx context.Context) error {
 			return errors.New("there are tables of a store already; name an empty database or schema")
 		}
 		if made {
+			err = nil // of a creation that lost to another instance's
 			break
 		}
 		// Of two instances that start at once one fails with a duplicate, and looks again.
