@@ -141,7 +141,7 @@ func (s *Store) lead(ctx context.Context, run func(context.Context) error) (lost
 // leading is since when this process leads.
 type leading struct{ since time.Time }
 
-// Attend tells other instances that this one is there, until ctx ends.
+// Attend records every few seconds that this instance is there, until ctx ends.
 func (s *Store) Attend(ctx context.Context) {
 	if s.shared == nil {
 		return

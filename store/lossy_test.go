@@ -12,7 +12,7 @@ import (
 	"callpoint/store/kv/pgkv/pgtest"
 )
 
-// A lossy proxy stands between the store and PostgreSQL. Armed, it cuts the connection of the
+// A lossy is a proxy between the store and PostgreSQL. Armed, it cuts the connection of the
 // next request: before the server gets it, or after the server has answered.
 type lossy struct {
 	addr  string

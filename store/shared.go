@@ -17,7 +17,7 @@ var (
 	ErrNotLeader = kv.ErrNotLeader // another instance leads
 )
 
-// An Instance is what the others are told of a process that shares the store.
+// An Instance describes this process to the others that share the store.
 type Instance struct {
 	Name, Address, Version string
 	// Rules returns the fingerprint of the rules of this instance; nil: none.

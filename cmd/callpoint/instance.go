@@ -100,7 +100,7 @@ func addressOf(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// storeOptions are the store's limits, and what other instances are told of this process.
+// storeOptions returns the limits of the store, and the description of this process for others.
 func (c *Config) storeOptions() store.Options {
 	o := store.Options{OnFault: endByFault}
 	if !c.shared() {

@@ -329,7 +329,7 @@ func (db *DB) transact(ctx context.Context, t *tx, fn func(kv.Tx) error) error {
 // retry runs fn until it succeeds, fails for good, or patience is over while the database
 // is away. It records whether the database is away.
 func (db *DB) retry(ctx context.Context, patience time.Duration, fn func(context.Context) error) error {
-	// Whoever comes while the database is known to be away tries once: a caller that has a
+	// While the database is known to be away a transaction is tried once: a caller that has a
 	// spool must not wait each time.
 	if db.Writable() != nil {
 		patience = min(patience, awayPatience)

@@ -198,7 +198,7 @@ func (db *DB) renew(ctx context.Context, term int64, ended chan struct{}) {
 		}
 		asked := time.Now()
 		if _, left := db.Term(); left == 0 {
-			// Whoever led by this lease has been told that it ended: it is not taken up again.
+			// The run of this term has been cancelled: the lease is not continued.
 			db.lease.end(term)
 			return
 		}
