@@ -265,7 +265,7 @@ func TestJWTByTheOrgsClock(t *testing.T) {
 		config := s.config()
 		config.ConsumerSecret, config.Username, config.PrivateKey, config.Now = Secret{}, "u@example.com", NewSecret(testPEM()), clock.Now
 		err := query(newClient(t, config))
-		if len(exps) != 2 || time.Unix(int64(exps[1]), 0).Sub(time.Now()).Abs() > 4*time.Minute {
+		if len(exps) != 2 || time.Until(time.Unix(int64(exps[1]), 0)).Abs() > 4*time.Minute {
 			t.Errorf("assertions that end at %v; now is %d", exps, time.Now().Unix())
 		}
 		if mends != (err == nil) {

@@ -117,7 +117,6 @@ func (t *tx) fetch(all []kv.Range) {
 	type group struct {
 		table   string
 		reverse bool
-		heads   bool
 	}
 	ranges := map[group][]kv.Range{}
 	var order []group
