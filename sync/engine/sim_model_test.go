@@ -294,7 +294,10 @@ func (m *simModel) sessions(visitor string) (all []*simSession) {
 		}
 		if e.Kind == mapping.View {
 			s.note(e.URL, e.Referrer)
-		} else if s.form == "" {
+			continue
+		}
+		s.tag(e.URL)
+		if s.form == "" {
 			s.form, s.formAt = e.URL, e.At
 		}
 	}
@@ -309,9 +312,17 @@ func (m *simModel) sessions(visitor string) (all []*simSession) {
 
 func (s *simSession) note(page, referrer string) {
 	if s.seen == nil {
-		s.seen, s.tags = map[string]bool{}, map[string]bool{}
+		s.seen = map[string]bool{}
 	}
 	s.seen[page+" "+referrer], s.prev = true, referrer
+	s.tag(page)
+}
+
+// tag notes the campaign tags of a page, of a form's page too.
+func (s *simSession) tag(page string) {
+	if s.tags == nil {
+		s.tags = map[string]bool{}
+	}
 	if _, tags, ok := strings.Cut(page, "?"); ok {
 		s.tags[tags] = true
 	}
