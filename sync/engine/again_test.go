@@ -14,8 +14,7 @@ func TestStartMovedBack(t *testing.T) {
 	t.Parallel()
 	for name, absolute := range map[string]bool{"a time": true, "a duration": false} {
 		back := 24 * time.Hour
-		var r *rig
-		r = newRig(t, orgsim.Config{}, func(e *engine.Config, _ *salesforce.Config) {
+		r := newRig(t, orgsim.Config{}, func(e *engine.Config, _ *salesforce.Config) {
 			e.Start, e.StartBack = time.Time{}, back
 			if absolute {
 				e.Start = noon.Add(-back)

@@ -21,8 +21,8 @@ type panickyOrg struct {
 
 func (o *panickyOrg) fall(op string) {
 	if o.op == op {
-		var none map[string]int
-		none["secret@example.com"] = 1 // a panic of Go's own
+		notes := []map[string]int{nil}
+		notes[0]["secret@example.com"] = 1 // a panic of Go's own
 	}
 }
 
