@@ -100,6 +100,7 @@ var otherExamples = map[string]string{
 	"docs/fields.md: # The built-in field map: a field of the touchpoint, and the value that goes into it.":                                                         "TestFieldsDocument compares it",
 	"docs/fields.md: # one more field with a value that the map knows":                                                                                              "TestFieldsDocument reads it",
 	"docs/collector.md: {\"accepted\":2,\"repeated\":0,\"rejected\":[{\"line\":3,\"error\":\"at: not an RFC 3339 time: \\\"yesterday\\\"\"}],\"rejected_total\":1}": "eventsExample compares it",
+	"docs/architecture.md:  browser, server, files                                   Salesforce (or sync/orgsim)":                                                   "a picture",
 	"docs/collector.md: CALLPOINT_FORWARD=https://callpoint.internal.example":                                                                                       "TestRelayExample reads it as an env file",
 	"docs/collector.md: <script src=\"https://www.example.com/callpoint.js\" async></script>":                                                                       "a browser runs it: sync/collector, TestScript",
 	"docs/collector.md: <span id=\"callpoint-settings\" data-requires-user-consent></span>":                                                                         "a browser runs it: sync/collector, TestScript",
