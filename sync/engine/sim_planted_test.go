@@ -71,8 +71,10 @@ var simPlants = map[string]simPlant{
 		old.Hash, old.WrittenHash = "", ""
 	}
 	if known && old.Hash == t.Hash && (!old.Delete || old.Nobody) {`},
-	"retry forgotten": {"locked-row", "../../store/attempts.go", `		t.Attempts++
-	}`, `		t.Attempts++
+	"retry forgotten": {"locked-row", "../../store/attempts.go", `			t.Attempts = o.Attempt
+		}
+	}`, `			t.Attempts = o.Attempt
+		}
 	}
 	if planted("retry forgotten") && t.State == Retrying {
 		t.State = Unchanged
