@@ -130,7 +130,7 @@ func (c *Clock) Doubt() error {
 }
 
 // Agreed returns nil where a witness agrees with the machine's clock, and otherwise an
-// error that says what is missing. A store that was last written long ago is no witness.
+// error that names what is missing. A store that was last written long ago is no witness.
 func (c *Clock) Agreed() error {
 	if err := c.Doubt(); err != nil {
 		return err
@@ -148,7 +148,7 @@ func (s State) doubtful() bool {
 	return s.HasStore && s.Store < -Tolerance
 }
 
-// String says which clock is off, and by how much.
+// String names the clock that is off, and by how much.
 func (s State) String() string {
 	switch {
 	case s.HasOrg && s.Org.Abs() <= Tolerance:

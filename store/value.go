@@ -11,7 +11,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// The version byte of an envelope says how its payload is encoded. Up to schema 2 all were
+// The version byte of an envelope is the encoding of its payload. Up to schema 2 all were
 // JSON; such values stay as they are until they are written again.
 const (
 	versionJSON = 1

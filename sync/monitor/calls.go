@@ -85,7 +85,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, report)
 }
 
-// Validate says what is wrong with a query, before anybody is asked.
+// Validate returns what is wrong with a query, before it is sent.
 func (q ReportQuery) Validate(now time.Time) error {
 	_, _, err := q.period(now)
 	return err

@@ -115,7 +115,7 @@ func (d periodData) binName(i, size int) string {
 	return first.Format("2 Jan") + " to " + first.AddDate(0, 0, min(size, d.Days-i*size)-1).Format("2 Jan 2006")
 }
 
-// shownGroups is how many channels the chart of days tells apart by colour.
+// shownGroups is how many channels have a colour of their own in the chart of days.
 const shownGroups = 5
 
 // groups returns the channels with most calls, without their subchannels.

@@ -206,7 +206,7 @@ func salesforceSection(v CallView) Section {
 	return s
 }
 
-// onTask says what the Task itself shows.
+// onTask describes the reason field of the Task.
 func onTask(o *OnTask) string {
 	switch {
 	case o.Want == o.Written:

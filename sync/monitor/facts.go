@@ -98,7 +98,7 @@ func (s *Server) Run(ctx context.Context) {
 	}
 }
 
-// probe writes, which tells more than asking the store.
+// probe writes to the store: a write shows more than a question.
 func (s *Server) probe(ctx context.Context) {
 	err := s.Save(ctx)
 	// Too much to write at once is no fault of the store.
@@ -113,7 +113,7 @@ func (s *Server) probe(ctx context.Context) {
 	s.facts.writable, s.facts.probed, s.facts.at = err, err == nil, s.cfg.Now()
 }
 
-// refresh reads what the store says.
+// refresh reads the facts from the store.
 func (s *Server) refresh() {
 	now := s.cfg.Now()
 	if l := s.leading(); l != nil && !l.Mine {

@@ -20,7 +20,7 @@ const (
 	Failing  Status = "failing"
 )
 
-// A Check says how one thing stands, and since when.
+// A Check is the status of one thing, and since when it has it.
 type Check struct {
 	Name   string    `json:"name"`
 	Status Status    `json:"status"`
@@ -76,13 +76,13 @@ func (v *view) last() *Cycle {
 	return &v.Cycles[0]
 }
 
-// standing remembers since when each check has stood as it stands.
+// standing keeps, for each check, its status and when that status began.
 type standing struct {
 	mu    sync.Mutex
 	stood map[string]Check
 }
 
-// Health says how everything stands, by what was measured last: it asks nobody.
+// Health returns the status by the latest facts. It makes no request.
 func (s *Server) Health() Health {
 	now := s.cfg.Now()
 	s.mu.Lock()
@@ -158,7 +158,7 @@ func checkPollAge(s *Server, v *view) (Status, string) {
 	}
 }
 
-// checkWriteAge tells touchpoints that wait while nothing is written from those that
+// checkWriteAge distinguishes touchpoints that wait while nothing is written from those that
 // are on their way.
 func checkWriteAge(s *Server, v *view) (Status, string) {
 	detail := "no record written yet"
@@ -301,7 +301,7 @@ func first(a, b string) string {
 	return b
 }
 
-// ago is a duration as a person says it.
+// ago formats a duration for people.
 func ago(d time.Duration) string {
 	d = max(0, d)
 	switch {

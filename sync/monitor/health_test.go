@@ -77,7 +77,7 @@ func (b *bench) get(path string) (int, string) {
 	return w.Code, w.Body.String()
 }
 
-// The state table: what each endpoint says in each state, and that it flips back.
+// The state table: the answer of each endpoint in each state, and that it flips back.
 func TestStateTable(t *testing.T) {
 	t.Parallel()
 	const on, off = http.StatusOK, http.StatusServiceUnavailable
@@ -169,7 +169,7 @@ func TestStateTable(t *testing.T) {
 	}
 }
 
-// silentOrg never answers a login before it is told to.
+// silentOrg does not answer a login before it is released.
 type silentOrg struct {
 	engine.Org
 	asked, answer chan struct{}
@@ -260,7 +260,7 @@ func TestCycleUnwatched(t *testing.T) {
 	}
 }
 
-// A check says since when it stands; a failing one that goes on failing keeps its time.
+// A check has the time of its status; a failing one that goes on failing keeps it.
 func TestSince(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

@@ -29,7 +29,7 @@ func (c *Cycle) trouble() string {
 }
 
 // history is what health and the status page know of the past. It is kept in the store,
-// so that a status can be told where no daemon runs.
+// so that a status can be reported where no daemon runs.
 type history struct {
 	Cycles   []Cycle   `json:"cycles"`   // newest first
 	Success  time.Time `json:"success"`  // the last complete cycle
@@ -104,7 +104,7 @@ func (s *Server) Reload() {
 	s.history = h
 }
 
-// Save keeps the history in the store. It is the write probe as well: what it says of
+// Save keeps the history in the store. It is the write probe as well: its result for
 // the store is what the store did just now.
 func (s *Server) Save(ctx context.Context) error {
 	if l := s.leading(); l != nil && !l.Mine {

@@ -22,7 +22,7 @@ type Collected struct {
 	LastReceived                     time.Time
 }
 
-// metrics are counted as things happen; what stands is read when it is asked for.
+// metrics are counted as things happen; gauges are read when they are collected.
 type metrics struct {
 	registry *prometheus.Registry
 	cycles   *prometheus.CounterVec
@@ -124,7 +124,7 @@ var (
 	descConsent  = desc("ingest_consent_refused_total", "Requests dropped because the visitor had refused consent.")
 )
 
-// standingMetrics reads what stands. It touches neither store nor network.
+// standingMetrics reads the gauges. It touches neither store nor network.
 type standingMetrics struct{ s *Server }
 
 func (c *standingMetrics) Describe(ch chan<- *prometheus.Desc) {

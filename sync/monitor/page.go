@@ -77,7 +77,7 @@ func distanceText(seconds int64) string {
 	return span(seconds) + " after"
 }
 
-// tone colours a reason or a state; the word beside it says the same.
+// tone colours a reason or a state; the word beside it has the same meaning.
 func tone(v any) string {
 	switch fmt.Sprint(v) {
 	case "matched", "matched_clock_skew", "written", "unchanged":

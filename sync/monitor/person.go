@@ -288,7 +288,7 @@ func stepWords(x JourneyStep, task string) string {
 	return strings.Join(parts, "; ")
 }
 
-// positionWords says why a call's touchpoint has the position that it has.
+// positionWords explains why a call's touchpoint has the position that it has.
 func positionWords(v CallView) (all []string) {
 	var own, first, lead *JourneyStep
 	for i := range v.Person.Journey {

@@ -9,7 +9,7 @@ import (
 	"callpoint/mapping"
 )
 
-// What an explanation says of a person who cannot be followed, of nobody, and of a long journey.
+// The explanation of a person who cannot be followed, of nobody, and of a long journey.
 func TestPersonSection(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

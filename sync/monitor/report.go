@@ -11,7 +11,7 @@ import (
 	"callpoint/store"
 )
 
-// Report says which channels drew calls in a period, by call time.
+// Report counts which channels drew calls in a period, by call time.
 type Report struct {
 	From      time.Time              `json:"from"`
 	To        time.Time              `json:"to"`
@@ -52,7 +52,7 @@ const maxDays = 400
 
 func isMatched(r mapping.Reason) bool { return r == mapping.Matched || r == mapping.MatchedClockSkew }
 
-// counts reports whether a call tells how well matching works: it has an id, and its
+// counts reports whether a call shows how well matching works: it has an id, and its
 // answer is no matter of time.
 func counts(r mapping.Reason) bool {
 	switch r {
@@ -179,7 +179,7 @@ func typeOf(c store.Call) string {
 	return "Web Visit"
 }
 
-// channelOf is what the session says, or the touchpoint where there is no session. A
+// channelOf returns the channel of the session, or of the touchpoint where there is no session. A
 // field map without the channel fields leaves the latter unknown.
 func channelOf(c store.Call, tp *store.Touchpoint) (channel, subchannel string) {
 	if x := c.Resolution.Session; x != nil {

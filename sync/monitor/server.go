@@ -40,7 +40,7 @@ type Config struct {
 	Spooled func() *Spooled       // the spool before the store; nil, or a nil result: there is none
 }
 
-// Build says what runs.
+// Build identifies the binary.
 type Build struct{ Version, Revision, Go string }
 
 // A Server answers the requests of monitor.
@@ -112,7 +112,7 @@ func (s *Server) late(v *view) time.Duration {
 	return max(3*pace, 5*time.Minute)
 }
 
-// Live returns nil while the process's own loops make progress, and otherwise says which
+// Live returns nil while the process's own loops make progress, and otherwise an error that names which
 // one does not: then a restart may help. A wait for Salesforce is progress, however long it
 // lasts. Live takes no lock of the engine or of the store.
 func (s *Server) Live() error {
@@ -182,7 +182,7 @@ type Backlog struct {
 	NoPerson   int        `json:"no_person"` // touchpoints that wait for somebody to be named
 }
 
-// Status says how everything stands, by what was measured last.
+// Status returns the status by the latest facts.
 func (s *Server) Status() StatusView {
 	v := StatusView{Health: s.Health(), Cycles: []Cycle{}}
 	s.mu.Lock()

@@ -43,7 +43,7 @@ type CallView struct {
 	OnTask *OnTask     `json:"reason_on_task,omitempty"` // of one call, where CALLPOINT_REASON_FIELD names a field of Task
 }
 
-// OnTask is what the Task in Salesforce says, or is to say, of its call.
+// OnTask is the value of the reason field of the Task in Salesforce, and the desired one.
 type OnTask struct {
 	Field       string         `json:"field"`
 	Want        mapping.Reason `json:"want"`
@@ -62,7 +62,7 @@ func viewReason(r *store.Reason) *OnTask {
 		NextAttempt: known(r.Next), Salesforce: Answer{ID: r.TaskID, Code: r.Code, Message: r.Message}}
 }
 
-// Answer is what Salesforce said last.
+// Answer is the latest answer of Salesforce.
 type Answer struct {
 	ID      string `json:"id"`
 	Code    string `json:"code"`
@@ -110,7 +110,7 @@ func ViewCall(c store.Call, t *store.Touchpoint) CallView {
 	return v
 }
 
-// noPerson says why a touchpoint has no record.
+// noPerson explains why a touchpoint has no record.
 func noPerson(t *store.Touchpoint) string {
 	if t.Who == "" {
 		return "The Task names nobody, so there is no touchpoint: Salesforce keeps touchpoints with a person."
@@ -118,7 +118,7 @@ func noPerson(t *store.Touchpoint) string {
 	return "Salesforce has no Bizible Person for " + t.Who + ", so there is no touchpoint."
 }
 
-// noPersonCure says how a call gets its touchpoint.
+// noPersonCure explains how a call gets its touchpoint.
 func noPersonCure(t *store.Touchpoint) string {
 	if t.Who == "" {
 		return "Set the Task's Name (WhoId) to a Lead or Contact, or relate it to an opportunity with a contact role, a case with a contact, or a person account: callpoint then writes the touchpoint by itself."

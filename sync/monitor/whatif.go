@@ -21,7 +21,7 @@ type Settings struct {
 	Channels   string `json:"channels,omitempty"`    // the text of a rules file
 }
 
-// WhatIf says what the same calls would be under other settings.
+// WhatIf is the result of the same calls under other settings.
 type WhatIf struct {
 	MatchRate *float64               `json:"match_rate"`
 	Reasons   map[mapping.Reason]int `json:"reasons"`
@@ -41,13 +41,13 @@ type Outcome struct {
 	Channel string         `json:"channel"` // path; empty without a touchpoint
 }
 
-// Validate says what is wrong with the settings.
+// Validate returns what is wrong with the settings.
 func (w Settings) Validate() error {
 	_, err := w.change()
 	return err
 }
 
-// change makes the edit of the settings, or says what is wrong with it.
+// change returns the edit of the settings, or what is wrong with it.
 func (w Settings) change() (func(*mapping.Settings), error) {
 	var edits []func(*mapping.Settings)
 	for _, d := range []struct {

@@ -199,7 +199,7 @@ func (cl *call) refusal(status int, header http.Header, body []byte) *Error {
 	return e
 }
 
-// describeBody says of what kind an answer is that we cannot read. Its text
+// describeBody returns the kind of an answer that cannot be read. Its text
 // stays out: it is nobody's error message, and may echo anything.
 func describeBody(header http.Header, body []byte) string {
 	if len(body) == 0 {

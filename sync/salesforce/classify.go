@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Class says what to do about an error.
+// Class is what to do about an error.
 type Class int
 
 const (
@@ -38,7 +38,7 @@ func (c Class) String() string {
 	return classNames[c]
 }
 
-// Classify says what to do about an error of this package. Of several rows of
+// Classify returns what to do about an error of this package. Of several rows of
 // the table for one code the first that fits decides; a code that the table
 // does not know goes by its HTTP status. An unknown error of a single record
 // is Retry: whoever counts the attempts parks it in the end.

@@ -13,7 +13,7 @@ import (
 )
 
 // reference opens a reference to another subrequest's answer, wherever in a
-// composite call it stands, be it in a visitor's URL. What contains it
+// composite call it is, be it in a visitor's URL. What contains it
 // travels alone.
 const reference = "@{"
 

@@ -12,7 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Config says which org to talk to, as whom, and how patiently. Exactly one
+// Config holds the org, the login and the time limits. Exactly one
 // login flow must be configured:
 //
 //	client credentials  ConsumerKey, ConsumerSecret
@@ -43,7 +43,7 @@ type Config struct {
 	Now func() time.Time // default time.Now
 	Log *slog.Logger     // default: none
 
-	// OnCall hears of every HTTP request after it ended. It must not block.
+	// OnCall is called after every HTTP request. It must not block.
 	OnCall func(CallInfo)
 	// AllowCall is asked before every API call, retries included, and before
 	// no login. Its error ends the call and is returned as it is.

@@ -50,7 +50,7 @@ func (n *number) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// Object is what the describe call says about an sObject, as far as this user may see it.
+// Object is the description of an sObject, as far as this user may see it.
 type Object struct {
 	Name       string  `json:"name"`
 	Label      string  `json:"label"`

@@ -152,7 +152,7 @@ func (f *flight) init() (*gosf.Salesforce, error) {
 	return sf, nil
 }
 
-// roundTrip answers the library's login request with what the org says.
+// roundTrip answers the library's login request with the answer of the org.
 func (f *flight) roundTrip(req *http.Request) (*http.Response, error) {
 	defer closeBody(req)
 	if f.client.cfg.flow == flowAccessToken {
@@ -248,7 +248,7 @@ func (f *flight) clockRefused() bool {
 	return true
 }
 
-// clockOff is said of an assertion that was refused although it was signed for Salesforce's
+// clockOff is the error of an assertion that was refused although it was signed for Salesforce's
 // time: the clock may still be the reason.
 func clockOff(ahead time.Duration) string {
 	return fmt.Sprintf("; this machine's clock is off Salesforce's by %s", ahead.Abs().Round(time.Second))
@@ -267,7 +267,7 @@ func (c *Client) assertion(ahead time.Duration) (Secret, error) {
 	return NewSecret(signed), err
 }
 
-// probe stands in for the library's test of an access token, a call of
+// probe replaces the library's test of an access token, a call of
 // /limits, which not every user may make: one that also names the org.
 func (f *flight) probe(req *http.Request) (*http.Response, error) {
 	f.call.op, f.call.method, f.call.counted = "organization", http.MethodGet, true

@@ -18,7 +18,7 @@ import (
 // nested Records (nil where the lookup is empty), without "attributes".
 type Record = map[string]any
 
-// QueryOptions says how to read a query.
+// QueryOptions are the options of a query.
 type QueryOptions struct {
 	All       bool   // queryAll: deleted and archived rows too
 	Next      string // a Page's Next: reads on there, the SOQL is ignored

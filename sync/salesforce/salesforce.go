@@ -1,5 +1,5 @@
 // Package salesforce is the client of one org's REST API: it logs in, reads
-// by query, writes by upsert, and says of every failure what to do about it.
+// by query, writes by upsert, and classifies every failure by what to do about it.
 //
 // go-salesforce makes the requests, go-retryablehttp repeats those that may
 // pass; the transport between and below them owns the session, the pinned
@@ -75,7 +75,7 @@ func New(config Config) (*Client, error) {
 // Close gives up idle connections. The Client stays usable.
 func (c *Client) Close() { c.wire.CloseIdleConnections() }
 
-// Login makes sure that there is a session, and says whose.
+// Login makes sure that there is a session, and returns whose it is.
 func (c *Client) Login(ctx context.Context) (Identity, error) {
 	s, err := c.open(ctx, 0)
 	if err != nil {

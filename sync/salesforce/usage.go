@@ -62,7 +62,7 @@ func parseUsage(header string) (used, most int, ok bool) {
 	return 0, 0, false
 }
 
-// Usage returns what the org last said about its API calls.
+// Usage returns the API calls that the org reported last.
 func (c *Client) Usage() Usage {
 	c.meter.mu.Lock()
 	defer c.meter.mu.Unlock()

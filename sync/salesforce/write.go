@@ -15,7 +15,7 @@ import (
 	gosf "github.com/k-capehart/go-salesforce/v2"
 )
 
-// A duplicate rule whose action is to alert refuses a record unless the request says that
+// A duplicate rule whose action is to alert refuses a record unless the request states that
 // alerts are to be ignored. A rule that blocks still does.
 const (
 	duplicateHeader = "Sforce-Duplicate-Rule-Header"
@@ -54,7 +54,7 @@ type Result struct {
 // does not keep the others back.
 //
 // The results stand in the order of the records, whatever happens. If a
-// subrequest fails, each of its records says so. If a request fails as a
+// subrequest fails, each of its records has that error. If a request fails as a
 // whole that is also the error, and the requests after it are not sent.
 func (c *Client) Upsert(ctx context.Context, batches []Batch) ([][]Result, error) {
 	parts := make([]part, len(batches))
