@@ -28,7 +28,7 @@ const (
 	saveWithin = 2 * time.Second
 )
 
-// daemon collects, polls, resolves and upserts until it is told to stop.
+// daemon collects, polls, resolves and upserts until its context ends.
 func (p *program) daemon(ctx context.Context) error {
 	c, err := p.config()
 	if err != nil {
@@ -180,7 +180,7 @@ func (a *app) reload(ctx context.Context) {
 		if !a.store.Leads() {
 			continue // they are used when this instance leads
 		}
-		// Its end is told by the engine; only a stop ends the wait early.
+		// The engine reports its end; only a stop ends the wait early.
 		_, _ = a.engine.Sync(ctx)
 	}
 }

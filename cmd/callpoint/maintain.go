@@ -27,7 +27,7 @@ func (c *Config) dailyBytes(size int64) int64 {
 }
 
 // endByFault ends the process. A fault in mapped memory leaves locks held that nobody can
-// release; a restart opens the file anew, or says what is wrong with it.
+// release; a restart opens the file anew, or reports what is wrong with it.
 func endByFault(err error) {
 	fmt.Fprintf(os.Stderr, "callpoint: %v; callpoint ends, because only a restart can recover\n", err)
 	os.Exit(exitFailed)

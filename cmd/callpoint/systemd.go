@@ -20,7 +20,7 @@ const (
 	statusLength = 200
 )
 
-// A supervisor is systemd, as far as it listens: without it, nothing is said.
+// A supervisor notifies systemd; without systemd it does nothing.
 type supervisor struct {
 	send    func(state string)
 	started func() // ends what starting began; nil: nothing was
@@ -33,7 +33,7 @@ func newSupervisor() *supervisor {
 	return &supervisor{send: func(state string) { _, _ = daemon.SdNotify(false, state) }}
 }
 
-// status shows a line in systemctl status. The same line twice is said once.
+// status shows a line in systemctl status. The same line twice is sent once.
 func (s *supervisor) status(line string) {
 	// A line break would begin another assignment.
 	line = strings.Join(strings.Fields(line), " ")
@@ -79,7 +79,7 @@ func (s *supervisor) ready() {
 	s.send(daemon.SdNotifyReady)
 }
 
-// watchdog tells that the loop makes progress, and stops telling when it does not.
+// watchdog notifies systemd while the loop makes progress, and stops when it does not.
 func (s *supervisor) watchdog(ctx context.Context, live func() error) {
 	limit, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || limit == 0 {
@@ -99,7 +99,7 @@ func (s *supervisor) watchdog(ctx context.Context, live func() error) {
 	}
 }
 
-// follow shows what line says, anew after each cycle and now and then between them.
+// follow shows the status line, anew after each cycle and now and then between them.
 func (s *supervisor) follow(ctx context.Context, line func() string, cycled <-chan struct{}) {
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()

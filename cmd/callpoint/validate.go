@@ -15,7 +15,7 @@ import (
 var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
 
 // hostProblem returns what is wrong with a host name, and how it is written; empty for one
-// that can match. port says whether a port may follow.
+// that can match. port reports whether a port may follow.
 func hostProblem(host string, port bool) string {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil && port {

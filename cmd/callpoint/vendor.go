@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A vendor says how one call-tracking vendor's Tasks look. Empty fields take the
+// A vendor is where one call-tracking vendor's calls are. Empty fields take the
 // general default; CALLPOINT_TASK_FILTER, CALLPOINT_BIZIBLE_ID_FIELD and
 // CALLPOINT_CALL_TIME win over it. docs/vendors.md names the source of each, or marks
 // it as an assumption.

@@ -15,7 +15,7 @@ const (
 	// budgetSpan is the time that a budget is for. Salesforce's own limit rolls likewise.
 	budgetSpan = 24 * time.Hour
 	// probeEvery is how often one call is let through although the budget is spent: it
-	// tells how the org stands by now.
+	// shows the state of the org by now.
 	probeEvery = 15 * time.Minute
 	// unsavedCalls is how many calls a crash may leave uncounted.
 	unsavedCalls = 25
@@ -50,7 +50,7 @@ func NewBudget(limit int, reserve float64, now func() time.Time) *Budget {
 	return &Budget{limit: limit, reserve: reserve, now: now, kept: budgetRecord{Hours: map[int64]int{}}}
 }
 
-// BudgetState says how a budget stands.
+// BudgetState is the state of a budget.
 type BudgetState struct {
 	Used    int       `json:"used"` // own calls of the last 24 hours
 	Limit   int       `json:"limit"`
@@ -62,7 +62,7 @@ type BudgetState struct {
 	Reason  string    `json:"reason,omitempty"`
 }
 
-// A BudgetError says that a call was not made, because the budget is spent.
+// A BudgetError is a call that was not made because the budget is spent.
 type BudgetError struct {
 	Reason string
 	Until  time.Time
@@ -72,7 +72,7 @@ func (e *BudgetError) Error() string {
 	return fmt.Sprintf("API budget: paused until %s: %s", e.Until.UTC().Format("2006-01-02 15:04:05 UTC"), e.Reason)
 }
 
-// Cure says what to do about it.
+// Cure returns what to do about it.
 func (e *BudgetError) Cure() string {
 	return "Everything waits until then and is made up for by itself. To go on now, raise CALLPOINT_API_BUDGET or lower CALLPOINT_API_RESERVE; to need less, raise CALLPOINT_POLL_INTERVAL."
 }
@@ -99,7 +99,7 @@ func (b *Budget) Allow(string) error {
 	return &BudgetError{s.Reason, s.Until}
 }
 
-// Note hears of every call that was made.
+// Note counts a call that was made.
 func (b *Budget) Note(i salesforce.CallInfo) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,7 +116,7 @@ func (b *Budget) Note(i salesforce.CallInfo) {
 	b.unsaved++
 }
 
-// State says how the budget stands now.
+// State returns the state of the budget.
 func (b *Budget) State() BudgetState {
 	b.mu.Lock()
 	defer b.mu.Unlock()

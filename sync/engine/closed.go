@@ -67,7 +67,7 @@ func closing(err *salesforce.Error, whole bool) bool {
 
 // suspect takes note of records of an object that were refused alike, with none accepted
 // beside them. It reports whether they wait for the end of a pause; else each has its own
-// outcome. verdict is false if a whole request failed, which says nothing of each record.
+// outcome. verdict is false if a whole request failed, which proves nothing about each record.
 func (r *receipt) suspect(ctx context.Context, object string, rows []refusal, verdict bool) (wait bool, err error) {
 	e, cause := r.e, rows[0].err
 	p := e.closure(object)
@@ -217,7 +217,7 @@ func (r *receipt) other(ctx context.Context, object string) error {
 	})
 }
 
-// announce says once that an object is paused.
+// announce logs once that an object is paused.
 func (e *Engine) announce(p *closure) {
 	if e.announced[p.Object].Equal(p.Since) {
 		return

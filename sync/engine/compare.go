@@ -32,7 +32,7 @@ func (e *Engine) recordFields() []string {
 }
 
 // changes lists the fields in which a record of the org differs from how it should stand.
-// A person that is not known says nothing.
+// A person that is not known proves nothing.
 func changes(t store.Touchpoint, r salesforce.Record, persons map[string]store.Person) map[string]FieldChange {
 	all := map[string]FieldChange{}
 	for field, to := range t.Values() {

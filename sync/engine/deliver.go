@@ -99,7 +99,7 @@ func (w *writer) landed(ctx context.Context, f *flight, results [][]salesforce.R
 	if results == nil && err != nil {
 		results = f.allFailed(err)
 	}
-	// The answer is recorded even if we are told to stop: losing it costs another write.
+	// The answer is recorded even during a shutdown: losing it costs another write.
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	r := &receipt{e: w.e, w: w, f: f, failed: err != nil}

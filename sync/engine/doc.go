@@ -12,7 +12,7 @@
 // A crash anywhere repeats at most the steps it fell into. Tasks that were read
 // already do not differ from what is known; a journey stays dirty until its answer is
 // on disk; a touchpoint that was sent without an answer is sent again under the same
-// external id, so that one record stands whatever happened. Recovery is no code of
+// external id, so that there is one record whatever happened. Recovery is no code of
 // its own: it is the next cycle.
 //
 // A record that Salesforce refuses is parked and keeps nobody back; an object of which it

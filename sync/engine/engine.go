@@ -182,7 +182,7 @@ func (e *Engine) alone(ctx context.Context, fn func() error) error {
 }
 
 // Cycle polls all that is new, resolves all that is dirty, upserts all that is due.
-// Its error says why it did less; what it did stands.
+// Its error is why it did less; what it did is kept.
 func (e *Engine) Cycle(ctx context.Context) (s Summary, err error) {
 	err = e.alone(ctx, func() error {
 		began, calls := e.cfg.Now(), e.cfg.Budget.Calls()
@@ -313,7 +313,7 @@ func (e *Engine) step(name string) {
 // moveOn marks progress.
 func (e *Engine) moveOn() { e.progress.move(e.cfg.Now()) }
 
-// Budget says how the API budget stands.
+// Budget returns the state of the API budget.
 func (e *Engine) Budget() BudgetState { return e.cfg.Budget.State() }
 
 // Last reports the cycle that ended last.

@@ -16,7 +16,7 @@ func (e *PanicError) Error() string {
 	return "callpoint failed (" + e.what + "); the log has the place in its code"
 }
 
-// Cure says what to do about it.
+// Cure returns what to do about it.
 func (e *PanicError) Cure() string {
 	return "This is a fault of callpoint: please report it with the stack in the log. The collector goes on, and so does the next cycle."
 }

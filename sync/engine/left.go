@@ -105,7 +105,7 @@ func (e *Engine) sweep(ctx context.Context, s *Summary) error {
 }
 
 // readByID reads Tasks by their ids, deleted and archived ones too, and counts what
-// changed; with keep it is stored. It says which of them the org holds no more; with since, which of them were
+// changed; with keep it is stored. It returns which of them the org does not hold any more; with since, which of them were
 // not changed is not known, and none is missing.
 func (e *Engine) readByID(ctx context.Context, ids []string, since time.Time, keep bool) (changed int, missing []string, err error) {
 	var soqls []string

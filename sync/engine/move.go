@@ -25,7 +25,7 @@ const (
 // within a cycle.
 const mostTurns = 3
 
-// modeOf decides by what the store knows of the record, or by what the org has said since.
+// modeOf decides by what the store knows of the record, or by what the org has answered since.
 func (w *writer) modeOf(t *store.Touchpoint) mode {
 	if t.PersonField == "" {
 		return plain
@@ -55,8 +55,8 @@ func (e *Engine) refusesPerson(err *salesforce.Error, code, field string) bool {
 	return slices.ContainsFunc(err.Fields, names) || names(err.Message)
 }
 
-// turn sends a row again at once, as an update where the org says that the record exists, and
-// as a create where it says that it does not.
+// turn sends a row again at once, as an update where the org reports that the record exists, and
+// as a create where it reports that it does not.
 func (r *receipt) turn(p *parcel, row int, err *salesforce.Error) bool {
 	if err == nil || p.whos != nil {
 		return false

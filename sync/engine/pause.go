@@ -21,11 +21,11 @@ const (
 	lastPause  = 4 * time.Hour
 	// lastPassing is the longest wait where the cause is one that passes.
 	lastPassing = 15 * time.Minute
-	// inconclusiveDelay is the wait after a probe whose error says nothing of its object.
+	// inconclusiveDelay is the wait after a probe whose error proves nothing about its object.
 	inconclusiveDelay = time.Minute
 )
 
-// A Pause says that Salesforce refuses every record of an object for one reason, such as
+// A Pause is the time for which Salesforce refuses every record of an object for one reason, such as
 // a missing permission. Its records wait; one of them is sent now and then to see.
 type Pause struct {
 	Object  string        `json:"object"`
@@ -60,7 +60,7 @@ func (e *PausedError) Error() string {
 	return strings.Join(all, "; ")
 }
 
-// Cure says what to do about it.
+// Cure returns what to do about it.
 func (e *PausedError) Cure() string {
 	var all []string
 	for _, p := range e.Pauses {
@@ -173,7 +173,7 @@ func (e *Engine) pausedErr() error {
 	return nil
 }
 
-// putOff makes touchpoints wait for the end of a pause. refused says that they were sent:
+// putOff makes touchpoints wait for the end of a pause. refused means that they were sent:
 // nothing is held against those that were not.
 func (e *Engine) putOff(ctx context.Context, all []store.Touchpoint, p *closure, refused bool) error {
 	keys := keysOf(all)

@@ -113,7 +113,7 @@ func (w *writer) personsFound(ctx context.Context, due []*waiting, whos []string
 	return due, w.e.cfg.Store.Orphan(ctx, w.e.local(), orphans)
 }
 
-// A personLookUp is what the org said about Leads and Contacts.
+// A personLookUp is the answer of the org about Leads and Contacts.
 type personLookUp struct {
 	persons  map[string]string // by Lead or Contact: the record id of its person
 	keys     map[string]string // by record id of a person: its key

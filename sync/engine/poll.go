@@ -87,7 +87,7 @@ func (e *Engine) widen(r *reader) {
 	}
 }
 
-// readSpan reads from r.from to now, or to the end of a narrowed span; more says that
+// readSpan reads from r.from to now, or to the end of a narrowed span; more means that
 // there is another one to read.
 func (e *Engine) readSpan(ctx context.Context, r *reader, w *writer) (more bool, err error) {
 	reading, cancel := context.WithCancel(ctx)

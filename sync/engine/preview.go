@@ -30,7 +30,7 @@ type PreviewRecord struct {
 	Fields map[string]FieldChange `json:"fields,omitempty"`
 }
 
-// A Preview says what the next cycle would write. Salesforce was only read.
+// A Preview is what the next cycle would write. Salesforce was only read.
 type Preview struct {
 	Create  int             `json:"create"`
 	Change  int             `json:"change"`
@@ -62,7 +62,7 @@ func (e *Engine) Preview(ctx context.Context) (p Preview, err error) {
 	return p, err
 }
 
-// previewReasons lists the Tasks that would be told. What they say now is what callpoint
+// previewReasons lists the Tasks whose reason would be written. Their present reason is what callpoint
 // wrote last: they are not read again.
 func (e *Engine) previewReasons(p *Preview) error {
 	if e.reasonField == "" {
@@ -170,7 +170,7 @@ func (e *Engine) previewPersons(ctx context.Context, due []store.Touchpoint) (ma
 	return persons, missing, nil
 }
 
-// tellDryRun says how much waits, where that changed.
+// tellDryRun logs how much waits, where that changed.
 func (e *Engine) tellDryRun() error {
 	b, err := e.cfg.Store.Backlog()
 	if err == nil && b.Due != e.waiting {

@@ -56,7 +56,7 @@ func (e *Engine) writeReasons(ctx context.Context, s *Summary) error {
 			return err
 		}
 		if taken == 0 && len(due) == e.size {
-			// No use in asking for each collection. Of what is cured, retryAll hears.
+			// No use in asking for each collection. retryAll tries again what is cured.
 			e.reasonsAfter = now.Add(lastRetry)
 			return nil
 		}

@@ -250,7 +250,7 @@ func alike(rows []refusal) bool {
 	return !slices.ContainsFunc(rows, func(row refusal) bool { return refusedAlike(row.err) != refusedAlike(rows[0].err) })
 }
 
-// refusePerson remembers why a person was not taken: its touchpoints are told.
+// refusePerson records why a person was refused; its touchpoints fail with the same error.
 func (r *receipt) refusePerson(who string, err *salesforce.Error) {
 	if classOf(err) == salesforce.Retry && err.Status == 0 && !r.failed && !r.w.again[who] {
 		r.w.again[who], r.cut[who] = true, true // a lock is gone more often than not by now
@@ -291,7 +291,7 @@ func (r *receipt) refuseTouchpoint(ctx context.Context, t store.Touchpoint, mast
 	return nil
 }
 
-// personError tells a touchpoint why its person is missing.
+// personError returns the error of a touchpoint whose person is missing.
 func personError(cause *salesforce.Error) *salesforce.Error {
 	e := *cause
 	e.Message = "its Bizible Person is refused: " + cause.Message
@@ -310,7 +310,7 @@ func (w *writer) wrongPerson(t store.Touchpoint, master string, err *salesforce.
 	return len(err.Fields) == 0 || slices.ContainsFunc(err.Fields, func(f string) bool { return strings.EqualFold(f, t.PersonField) })
 }
 
-// outcome says what to do about a row that was refused.
+// outcome returns what to do about a row that was refused.
 func (e *Engine) outcome(t store.Touchpoint, err *salesforce.Error, class salesforce.Class) store.Outcome {
 	o := store.Outcome{Key: t.Key, Hash: t.Hash, Delete: t.Delete, Attempt: t.Attempts + 1, Code: refusedAlike(err), Message: err.Message}
 	if o.Message == "" && err.Err != nil {

@@ -31,7 +31,7 @@ const (
 	TaskPurged    = "task_purged" // the org holds the Task no more, not even in its recycle bin
 )
 
-// A Difference is one thing that stands otherwise than the store has it.
+// A Difference is one thing that differs between org and store.
 type Difference struct {
 	Kind   string                 `json:"kind"`
 	Key    string                 `json:"key,omitempty"`

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Summary says what one cycle did. Counts are of this cycle; Parked and Cursor stand.
+// Summary counts what one cycle did. Parked and Cursor are totals, the others of this cycle.
 // Calls, Matched and Held count answers: where a visitor's calls come on two pages, the
 // first of them is answered for twice.
 type Summary struct {

@@ -11,7 +11,7 @@ import (
 	"callpoint/sync/salesforce"
 )
 
-// Retracted says what callpoint wrote, and whether it was taken back.
+// Retracted counts what callpoint wrote, and whether it was taken back.
 type Retracted struct {
 	Touchpoints int  `json:"touchpoints"`
 	Persons     int  `json:"persons"` // to which no other touchpoint belongs

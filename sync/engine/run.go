@@ -40,7 +40,7 @@ func (e *Engine) Run(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-// tell logs what a cycle did; the same failure twice is said once.
+// tell logs what a cycle did; the same failure twice is logged once.
 func (e *Engine) tell(s Summary, err error, said string) string {
 	switch {
 	case err != nil && err.Error() == said:

@@ -26,7 +26,7 @@ const (
 	personContact = "bizible2__Contact__c"
 )
 
-// schema is what the org's describe said, kept in the store over restarts.
+// schema is the org's description, kept in the store over restarts.
 type schema struct {
 	At      time.Time                    `json:"at"`
 	For     string                       `json:"for"` // object and key that it was asked for
@@ -177,7 +177,7 @@ type ConfigError struct{ err error }
 func (e *ConfigError) Error() string { return e.err.Error() }
 func (e *ConfigError) Unwrap() error { return e.err }
 
-// Cure says what to do about it.
+// Cure returns what to do about it.
 func (e *ConfigError) Cure() string {
 	return "Correct the configuration, then start callpoint again; callpoint check compares it with the org."
 }
@@ -235,7 +235,7 @@ func fieldInfo(o salesforce.Object) []mapping.FieldInfo {
 	return all
 }
 
-// forgetSchema makes the next cycle describe the org anew, because it said no to what it had described.
+// forgetSchema makes the next cycle describe the org anew, because it refused what it had described.
 func (e *Engine) forgetSchema() {
 	if e.schema != nil {
 		e.schema.At = time.Time{}

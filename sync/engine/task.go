@@ -29,10 +29,10 @@ func (e *Engine) readRow(src *source, r salesforce.Record) (store.Call, error) {
 	return store.Call{Call: call, Hash: hex.EncodeToString(sum[:16]), ReadAt: e.cfg.Now().UTC()}, nil
 }
 
-// tellEvery is how often a long read says how far it is.
+// tellEvery is how often a long read logs its progress.
 const tellEvery = 10 * time.Second
 
-// pace tells of a long read: rows, rate, time left.
+// pace logs the progress of a long read: rows, rate, time left.
 type pace struct {
 	log         *slog.Logger
 	now         func() time.Time
